@@ -1,0 +1,5 @@
+"""Data that ships inside the dependencies or is generated. Nothing here knows a model."""
+
+from mmjax.data.glyphs import EXTRA_FACES, FACES, Glyphs, load_glyphs
+
+__all__ = ["EXTRA_FACES", "FACES", "Glyphs", "load_glyphs"]
