@@ -1,0 +1,50 @@
+# Every target works as the first command in a fresh clone. It needs uv, or Python >= 3.11.
+VENV ?= .venv
+PYTHON ?=
+NOTEBOOKS ?=
+PYTEST_ARGS ?=
+
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.mmjax-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup notebooks test lab book check refresh lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## install everything into .venv
+
+$(READY): requirements.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh "$(VENV)" "$(PYTHON)"
+	@touch $@
+
+notebooks: $(READY)  ## run every notebook in order, then build the book from them
+	@$(RUN) tools/run_notebooks.py $(NOTEBOOKS)
+	@$(RUN) tools/build_book.py
+
+test: $(READY)  ## run the tests (PYTEST_ARGS="-k masks" for some of them)
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+lab: $(READY)  ## open the notebooks in Jupyter
+	@$(RUN) -m jupyterlab notebooks
+
+book: $(READY)  ## build the book from the notebooks' latest outputs
+	@$(RUN) tools/build_book.py
+
+check: $(READY)  ## style, and outputs older than the code they show; runs nothing
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) tools/run_notebooks.py --check $(NOTEBOOKS)
+
+refresh: $(READY)  ## maintainers: run the notebooks and keep their outputs in notebooks/
+	@$(RUN) tools/run_notebooks.py --write $(NOTEBOOKS)
+
+lock:  ## maintainers, needs uv: renew uv.lock and requirements.lock from pyproject.toml
+	@env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+		uv lock --no-config $(LOCK_ARGS)
+	@uv export --no-config --frozen --quiet --format requirements.txt --no-emit-project \
+		--no-header --output-file requirements.lock
+
+clean:  ## remove what was built, and the environment
+	rm -rf build $(VENV)
