@@ -1,8 +1,8 @@
 """Every equation of the course, written out literally in NumPy float64.
 
 These functions are the oracle: the tests and the notebooks compare the fast code with them. They
-favour the letter of the formula over speed, so loops are welcome and JAX is not. Equation numbers
-refer to the book.
+favour the letter of the formula over speed, so loops are welcome and JAX is not. Each
+equation of the book names the tests that check it.
 """
 
 import math
@@ -11,14 +11,14 @@ import numpy as np
 
 
 def softmax(x, axis=-1):
-    """Softmax (4.1.3): softmax(x)_i = exp(x_i) / Σ_j exp(x_j), shifted by the maximum."""
+    """Softmax: softmax(x)_i = exp(x_i) / Σ_j exp(x_j), shifted by the maximum."""
     x = np.asarray(x, np.float64)
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def softmax_jacobian(p):
-    """Jacobian of softmax (4.1.4) at p = softmax(x) [S]: J_ij = p_i (δ_ij − p_j), as [S, S]."""
+    """Jacobian of softmax at p = softmax(x) [S]: J_ij = p_i (δ_ij − p_j), as [S, S]."""
     p = np.asarray(p, np.float64)
     return np.diag(p) - np.outer(p, p)
 
@@ -47,7 +47,7 @@ def attention_weights(Q, K, mask=None):
 
 
 def scaled_dot_product_attention(Q, K, V, mask=None):
-    """Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V (4.1.1) for Q [T, D], K [S, D], V [S, D_v]."""
+    """Attention(Q, K, V) = softmax(Q Kᵀ / √d_k) V for Q [T, D], K [S, D], V [S, D_v]."""
     return attention_weights(Q, K, mask) @ np.asarray(V, np.float64)
 
 
@@ -75,22 +75,23 @@ def online_softmax_attention(Q, K, V, mask=None):
     mask = np.ones((T, S), bool) if mask is None else np.broadcast_to(mask, (T, S))
     out = np.zeros((T, V.shape[1]))
     for t in range(T):
-        m, l, o = -math.inf, 0.0, np.zeros(V.shape[1])
+        m, total, o = -math.inf, 0.0, np.zeros(V.shape[1])
         for s in range(S):
             if not mask[t, s]:
                 continue
             score = Q[t] @ K[s] / math.sqrt(Q.shape[1])
             m_new = max(m, score)
-            l_new = math.exp(m - m_new) * l + math.exp(score - m_new)
-            o = (math.exp(m - m_new) * l * o + math.exp(score - m_new) * V[s]) / l_new
-            m, l = m_new, l_new
+            kept, added = math.exp(m - m_new) * total, math.exp(score - m_new)
+            o = (kept * o + added * V[s]) / (kept + added)
+            m, total = m_new, kept + added
         out[t] = o
     return out
 
 
 def multi_head_attention(X_q, X_kv, W_Q, W_K, W_V, W_O, mask=None):
-    """MultiHead (4.2.1): Concat(head_1, …, head_H) W_O, head_h = Attention(X_q W_Q^h, X_kv W_K^h, …).
+    """MultiHead(X_q, X_kv) = Concat(head_1, …, head_H) W_O.
 
+    head_h = Attention(X_q W_Q^h, X_kv W_K^h, X_kv W_V^h).
     X_q [T, M], X_kv [S, M'], W_Q [H, M, D], W_K and W_V [H_kv, M', D], W_O [H·D, M]. With H_kv < H
     (grouped keys and values), head h uses the key and value of group h // (H / H_kv).
     """

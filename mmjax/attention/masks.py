@@ -23,11 +23,10 @@ def causal_mask(query_length: int, key_length: int | None = None, *, offset: int
     Raises ValueError for a length below 1 or a negative offset.
     """
     key_length = offset + query_length if key_length is None else key_length
-    require(
-        query_length >= 1, "causal_mask", "query_length", expected="at least 1", got=query_length
-    )
-    require(key_length >= 1, "causal_mask", "key_length", expected="at least 1", got=key_length)
-    require(offset >= 0, "causal_mask", "offset", expected="at least 0", got=offset)
+    where, one = "causal_mask", "at least 1"
+    require(query_length >= 1, where, "query_length", expected=one, got=query_length)
+    require(key_length >= 1, where, "key_length", expected=one, got=key_length)
+    require(offset >= 0, where, "offset", expected="at least 0", got=offset)
     return jnp.arange(key_length)[None, :] <= offset + jnp.arange(query_length)[:, None]
 
 

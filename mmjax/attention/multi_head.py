@@ -29,15 +29,10 @@ def split_heads(x: Array, heads: int) -> Array:
     Raises ValueError for another rank than 3 or a width that the heads do not divide.
     """
     require(x.ndim == 3, "split_heads", "x", expected="rank 3 [B, T, H·D]", got=x)
-    expected = f"a divisor of the width {x.shape[-1]}"
-    require(
-        heads >= 1 and x.shape[-1] % heads == 0,
-        "split_heads",
-        "heads",
-        expected=expected,
-        got=heads,
-    )
     batch, length, width = x.shape
+    divides = heads >= 1 and width % heads == 0
+    expected = f"a divisor of the width {width}"
+    require(divides, "split_heads", "heads", expected=expected, got=heads)
     return x.reshape(batch, length, heads, width // heads).swapaxes(1, 2)
 
 
@@ -49,7 +44,10 @@ def merge_heads(x: Array) -> Array:
 
 
 class KeyValueCache(NamedTuple):
-    """Keys and values of the tokens so far: key, value [B, H_kv, S, D]; length, how many of the S."""
+    """Keys and values of the tokens so far.
+
+    key, value [B, H_kv, S, D] with room for S tokens; length, an int32, says how many are filled.
+    """
 
     key: Array
     value: Array
@@ -147,19 +145,20 @@ class MultiHeadAttention(nnx.Module):
     ) -> tuple[Array, KeyValueCache]:
         """Causal self-attention of T new tokens on the cached ones and on each other.
 
-        Returns the output [B, T, M] and the cache with the new keys and values in it. The new tokens
-        stand at the positions length, length + 1, …. Feeding a sequence piece by piece gives the
-        output of the whole sequence under a causal mask. mask [T, S_max] or [B, 1, T, S_max] forbids
-        more, for example padding. Raises ValueError when the cache is known to be too short; inside
-        `jit` the length is not known, and the caller keeps count.
+        Returns the output [B, T, M] and the cache with the new keys and values in it. The new
+        tokens stand at the positions length, length + 1, …. Feeding a sequence piece by piece
+        gives the output of the whole sequence under a causal mask. mask [T, S] or [B, 1, T, S],
+        with S the room of the cache, forbids more, for example padding. Raises ValueError when the
+        cache is known to be too short; inside `jit` its length is not known, and the caller counts.
         """
         room, new = cache.key.shape[2], x.shape[1]
         if not isinstance(cache.length, jax.core.Tracer):
-            expected = f"at most {room} tokens, the room of the cache"
             total = int(cache.length) + new
-            require(
-                total <= room, "MultiHeadAttention.decode", "x", expected=expected, got=f"{total}"
+            where, expected = (
+                "MultiHeadAttention.decode",
+                f"at most {room} tokens, the cache's room",
             )
+            require(total <= room, where, "x", expected=expected, got=f"{total} with those cached")
         positions = cache.length + jnp.arange(new, dtype=jnp.int32)
         query, key, value = self._project(x, None, positions)
         start = (0, 0, cache.length, 0)
@@ -176,26 +175,23 @@ class MultiHeadAttention(nnx.Module):
 
     def _project(self, x, context, positions):
         """Queries [B, H, T, D], keys and values [B, H_kv, S, D]."""
-        require(x.ndim == 3, "MultiHeadAttention", "x", expected="rank 3 [B, T, M]", got=x)
+        where = "MultiHeadAttention"
+        require(x.ndim == 3, where, "x", expected="rank 3 [B, T, M]", got=x)
         if context is None:
             query, key, value = self._project_self(x)
         else:
             expected = f"[{x.shape[0]}, S, M_c] with the batch of x"
             fits = context.ndim == 3 and context.shape[0] == x.shape[0]
-            require(fits, "MultiHeadAttention", "context", expected=expected, got=context)
+            require(fits, where, "context", expected=expected, got=context)
             query, key, value = self.query(x), self.key(context), self.value(context)
         query = split_heads(query, self.heads)
-        key, value = (
-            split_heads(key, self.key_value_heads),
-            split_heads(value, self.key_value_heads),
-        )
+        key = split_heads(key, self.key_value_heads)
+        value = split_heads(value, self.key_value_heads)
         if self.query_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         if self.rotary_positions:
             expected = "None: rotary positions are for self-attention"
-            require(
-                context is None, "MultiHeadAttention", "context", expected=expected, got=context
-            )
+            require(context is None, where, "context", expected=expected, got=context)
             positions = jnp.arange(x.shape[1]) if positions is None else positions
             query, key = rotary(query, positions), rotary(key, positions)
         return query, key, value

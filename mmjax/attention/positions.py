@@ -24,9 +24,8 @@ def sinusoidal_positions(length: int, width: int, *, base: float = 10_000.0) -> 
     require(width >= 2 and width % 2 == 0, where, "width", expected="an even number", got=width)
     frequencies = base ** (-np.arange(0, width, 2) / width)
     angles = np.arange(length)[:, None] * frequencies[None, :]
-    return jnp.asarray(
-        np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, width), jnp.float32
-    )
+    table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, width)
+    return jnp.asarray(table, jnp.float32)
 
 
 def rotary(x: Array, positions: Array, *, base: float = 10_000.0) -> Array:

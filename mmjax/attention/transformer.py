@@ -48,7 +48,7 @@ class TransformerConfig:
         require(0 <= self.dropout < 1, where, "dropout", expected=expected, got=self.dropout)
 
     def attention(self, *, rngs: nnx.Rngs, context: bool = False) -> MultiHeadAttention:
-        """A multi-head attention of these sizes; with `context=True` one that reads another stream."""
+        """A multi-head attention of these sizes; `context=True` for one that reads a context."""
         return MultiHeadAttention(
             self.width,
             self.heads,
