@@ -158,7 +158,7 @@ class MultiHeadAttention(nnx.Module):
                 "MultiHeadAttention.decode",
                 f"at most {room} tokens, the cache's room",
             )
-            require(total <= room, where, "x", expected=expected, got=f"{total} with those cached")
+            require(total <= room, where, "cache", expected=expected, got=f"{total} with the new")
         positions = cache.length + jnp.arange(new, dtype=jnp.int32)
         query, key, value = self._project(x, None, positions)
         start = (0, 0, cache.length, 0)
