@@ -89,7 +89,7 @@ def load_glyphs(size: int = 32, *, faces: Sequence[str] = FACES, cache: bool = T
     Control characters, marks, and separators are left out (Unicode categories C, M and Z).
 
     The contents depend on the versions of Matplotlib (fonts, rasteriser) and of Unicode (names);
-    both are part of the cache's key. Unicode 14 to 15.1 name the same characters of these fonts.
+    both are part of the cache's key. Unicode 14 to 18 give these characters the same names.
 
     Args:
         size: side of the pictures in pixels, at least 8.

@@ -102,7 +102,7 @@ def _own_tokens(row: list[int]) -> list[int]:
 def check_texts(texts: Iterable[str], where: str) -> list[str]:
     """The texts as a list, at least one; a lone string is taken for the mistake it is."""
     require_type(
-        not isinstance(texts, str), where, "texts", expected="a sequence of texts", got=texts
+        not isinstance(texts, str), where, "texts", expected="a sequence of texts", got=repr(texts)
     )
     texts = list(texts)
     require(len(texts) > 0, where, "texts", expected="at least one text", got="none")
