@@ -345,6 +345,7 @@ def test_the_ceiling_of_a_case_worked_out_by_hand():
     assert picture_ceiling(glyphs, queries, 1) == pytest.approx(4 / 6)
     assert picture_ceiling(glyphs, queries, 2) == pytest.approx(5 / 6)
     assert picture_ceiling(glyphs, queries, 3) == 1
+    assert picture_ceiling(glyphs, queries, 1, np.array([1, 3])) == pytest.approx(3 / 6)
     assert look_alikes(glyphs, queries) == (("SMALL A", "BIG A", "SMALL B"),)
     candidates = np.array([2, 3], np.int32)
     none = np.array([], np.int32)
@@ -361,6 +362,7 @@ def test_the_ceiling_of_the_real_split(glyphs):
     assert 0.98 < best.top_1 < 1 and 0.98 < best.canonical_top_1 < 1
     assert best.top_10 == best.canonical_top_10 == 1
     assert best.names_of_seen_words == 430
+    assert best.canonical_seen_words_top_1 <= 430 / 500 and best.seen_words_top_1 < best.top_1
     assert ("CYRILLIC CAPITAL LETTER TE", "LISU LETTER TA") in best.look_alikes
 
 
