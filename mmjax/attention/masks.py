@@ -22,11 +22,11 @@ def causal_mask(query_length: int, key_length: int | None = None, *, offset: int
          [1, 1, 1]]
     Raises ValueError for a length below 1 or a negative offset.
     """
-    key_length = offset + query_length if key_length is None else key_length
     where, one = "causal_mask", "at least 1"
     require(query_length >= 1, where, "query_length", expected=one, got=query_length)
-    require(key_length >= 1, where, "key_length", expected=one, got=key_length)
     require(offset >= 0, where, "offset", expected="at least 0", got=offset)
+    key_length = offset + query_length if key_length is None else key_length
+    require(key_length >= 1, where, "key_length", expected=one, got=key_length)
     return jnp.arange(key_length)[None, :] <= offset + jnp.arange(query_length)[:, None]
 
 

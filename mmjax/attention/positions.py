@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from mmjax.checks import require
+from mmjax.checks import require, require_type
 from mmjax.precision import wide_dtype
 
 
@@ -36,11 +36,16 @@ def rotary(x: Array, positions: Array, *, base: float = 10_000.0) -> Array:
     only. It is for queries and keys; values stay as they are.
 
     x [..., T, D], positions integers [T], or [B, T] for x [B, H, T, D]; returns the shape and dtype
-    of x; the angles are computed in at least float32. Raises ValueError for an odd D or positions
-    that do not fit. Source: Su et al. (2021), equation 34 (neighbouring pairs, as in the paper).
+    of x; the angles are computed in at least float32. Raises TypeError if x is not floating-point,
+    ValueError for an odd D or positions that do not fit.
+    Source: Su et al. (2021), equation 34 (neighbouring pairs, as in the paper).
     """
+    is_float = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)
+    require_type(is_float, "rotary", "x", expected="a floating-point array", got=x)
+    expected = "[..., T, D] of rank 2 or more with an even D"
+    ok = x.ndim >= 2 and x.shape[-1] >= 2 and x.shape[-1] % 2 == 0
+    require(ok, "rotary", "x", expected=expected, got=x)
     width = x.shape[-1]
-    require(width % 2 == 0, "rotary", "x", expected="an even head width D", got=x)
     if positions.ndim == 2:
         fits = x.ndim == 4 and positions.shape == (x.shape[0], x.shape[2])
         lifted = positions[:, None, :]
