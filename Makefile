@@ -20,8 +20,8 @@ $(READY): requirements.lock pyproject.toml tools/setup.sh
 	@touch $@
 
 notebooks: $(READY)  ## run every notebook in order, then build the book from them
-	@$(RUN) tools/run_notebooks.py $(NOTEBOOKS)
-	@$(RUN) tools/build_book.py
+	@$(RUN) -m tools.run_notebooks $(NOTEBOOKS)
+	@$(RUN) -m tools.build_book
 
 test: $(READY)  ## run the tests (PYTEST_ARGS="-k masks" for some of them)
 	@$(RUN) -m pytest $(PYTEST_ARGS)
@@ -30,15 +30,15 @@ lab: $(READY)  ## open the notebooks in Jupyter
 	@$(RUN) -m jupyterlab notebooks
 
 book: $(READY)  ## build the book from the notebooks' latest outputs
-	@$(RUN) tools/build_book.py
+	@$(RUN) -m tools.build_book
 
 check: $(READY)  ## style, and outputs older than the code they show; runs nothing
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) tools/run_notebooks.py --check $(NOTEBOOKS)
+	@$(RUN) -m tools.run_notebooks --check $(NOTEBOOKS)
 
 refresh: $(READY)  ## maintainers: run the notebooks and keep their outputs in notebooks/
-	@$(RUN) tools/run_notebooks.py --write $(NOTEBOOKS)
+	@$(RUN) -m tools.run_notebooks --write $(NOTEBOOKS)
 
 lock:  ## maintainers, needs uv: renew uv.lock and requirements.lock from pyproject.toml
 	@env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
