@@ -135,7 +135,7 @@ class Transformer(nnx.Module):
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
         self.config = config
         make = nnx.vmap(lambda rngs: TransformerBlock(config, rngs=rngs))
-        self.blocks = make(rngs.fork(split=config.layers))
+        self.blocks = make(rngs.split(config.layers))
         self.norm = LayerNorm(config.width)
 
     def __call__(
