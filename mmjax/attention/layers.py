@@ -20,14 +20,19 @@ def linear(x: Array, kernel: Array, bias: Array | None = None) -> Array:
 
     The leading axes are flattened, so that the product and its gradient are each one product of two
     matrices, the form that every backend runs fastest.
-    Raises ValueError if the last axis of x is not the first of the kernel.
+    Raises ValueError unless the kernel starts with the last axis of x and ends with the bias.
     """
     expected = f"[..., {kernel.shape[0]}] for a kernel {list(kernel.shape)}"
     require(x.ndim >= 1 and x.shape[-1] == kernel.shape[0], "linear", "x", expected=expected, got=x)
     y = x.reshape(-1, kernel.shape[0]) @ kernel
     if bias is not None:
+        _require_shape(bias, kernel.shape[1:], "linear", "bias")
         y = y + bias[None, :]
     return y.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+def _require_shape(array: Array, shape: tuple[int, ...], where: str, argument: str) -> None:
+    require(array.shape == shape, where, argument, expected=str(list(shape)), got=array)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -39,12 +44,17 @@ def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float = 1e-5) -> Ar
     x [..., M], scale γ and bias β [M]; returns the shape and dtype of x. Statistics run in at least
     float32. The backward pass is written by hand: it needs x̂ and 1/√(var + ε) only, where
     differentiating the formula step by step would pass over the tokens three times more.
+    Raises ValueError if M is zero or γ or β does not fit.
     Source: Ba et al. (2016), equations 3 and 4.
     """
     return _layer_norm_forward(x, scale, bias, epsilon)[0]
 
 
 def _layer_norm_forward(x, scale, bias, epsilon):
+    ok = x.ndim >= 1 and x.shape[-1] >= 1
+    require(ok, "layer_norm", "x", expected="[..., M] with M at least 1", got=x)
+    _require_shape(scale, x.shape[-1:], "layer_norm", "scale")
+    _require_shape(bias, x.shape[-1:], "layer_norm", "bias")
     wide = x.astype(wide_dtype(x.dtype))
     centred = wide - wide.mean(axis=-1, keepdims=True)
     inverse = jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
