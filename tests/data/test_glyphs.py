@@ -125,10 +125,13 @@ def test_the_place_beside_the_centre_is_kept(glyphs):
 
 
 def test_large_glyphs_are_shrunk_and_not_cut(glyphs):
-    image = picture(glyphs, "⟶")  # an arrow 1.4 em wide, more than the box
+    image = picture(glyphs, "‱")  # 1.6 em wide, more than the box; all of it is there
     (top, bottom), (left, right) = ink_rows(image), ink_columns(image)
-    assert right - left > 25 and 0 <= left and right <= 31
-    assert bottom - top < 12
+    font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    font.set_size(1000, 72)
+    x_min, y_min, x_max, y_max = font.load_char(ord("‱"), flags=LoadFlags.NO_HINTING).bbox
+    shape = (right - left + 1) / (bottom - top + 1)
+    assert shape == pytest.approx((x_max - x_min) / (y_max - y_min), rel=0.1)
     double = ink_rows(picture(glyphs, "Ǘ"))  # two accents on a capital, still on the baseline
     assert double[1] == ink_rows(picture(glyphs, "U"))[1] and double[0] <= 2
 
@@ -199,7 +202,7 @@ def test_drawing_is_deterministic_and_can_do_without_the_cache(cache):
     assert not list(cache.iterdir())
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other format"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "digest", "other format"])
 def test_a_damaged_cache_is_built_again(cache, damage):
     first = load_glyphs(**SMALL)
     (path,) = cache.iterdir()
@@ -210,6 +213,7 @@ def test_a_damaged_cache_is_built_again(cache, damage):
             "cut": intact[: len(intact) // 2],
             "flipped": intact[:-9] + bytes([intact[-9] ^ 1]) + intact[-8:],
             "empty": b"",
+            "digest": bytes([intact[0] ^ 1]) + intact[1:],
             "other format": hashlib.sha256(nonsense).digest() + nonsense,
         }[damage]
     )
@@ -217,6 +221,21 @@ def test_a_damaged_cache_is_built_again(cache, damage):
     stored = path.read_bytes()
     assert hashlib.sha256(stored[32:]).digest() == stored[:32]
     assert len(list(cache.iterdir())) == 1
+
+
+def test_the_file_is_whole_before_it_takes_its_place(cache, monkeypatch):
+    replace, seen = os.replace, []
+
+    def spy(source, target):
+        stored = Path(source).read_bytes()
+        assert hashlib.sha256(stored[32:]).digest() == stored[:32]
+        assert not Path(target).exists()
+        seen.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", spy)
+    load_glyphs(**SMALL)
+    assert list(cache.iterdir()) == seen
 
 
 def test_a_write_that_breaks_off_leaves_nothing_behind(cache, monkeypatch):

@@ -168,8 +168,11 @@ def test_bytes_know_every_text():
 # Byte pairs
 
 
-def slow_merges(texts, merges):
-    """The algorithm as it is printed in the paper: count everything again at each step."""
+def slow_training(texts, merges):
+    """The algorithm as it is printed in the paper: count everything again at each step.
+
+    Returns the merges and how the words of the texts are split in the end.
+    """
     words = Counter(tuple(word) for text in texts for word in text.replace(" ", "\n ").split("\n"))
     learned = []
     for _ in range(merges):
@@ -188,13 +191,16 @@ def slow_merges(texts, merges):
                 i += 1 + joined
             merged[tuple(new)] += count
         words = merged
-    return tuple(learned)
+    return tuple(learned), set(words)
 
 
-def test_merges_are_those_of_the_slow_algorithm():
+def test_training_and_splitting_are_those_of_the_slow_algorithm():
     letters = [name for name in names(400) if name.replace(" ", "").isalpha()]
     assert len(letters) > 300
-    assert BytePairVocabulary.train(letters, 150).merges == slow_merges(letters, 150)
+    vocabulary = BytePairVocabulary.train(letters, 150)
+    merges, splits = slow_training(letters, 150)
+    assert vocabulary.merges == merges
+    assert {tuple(vocabulary.parts("".join(split))) for split in splits} == splits
 
 
 def test_the_first_merges_of_a_small_text():
