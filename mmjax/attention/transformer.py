@@ -147,7 +147,11 @@ class Transformer(nnx.Module):
         def apply(block: TransformerBlock, x: Array, key: Array | None) -> Array:
             return block(x, mask=mask, dropout_key=key)
 
+        # The blocks share no variables, so the tree form of the transforms (graph=False) is enough.
+        # It is the lighter one, and it works when a jitted function closes over the model.
         if self.config.remat:
-            apply = nnx.remat(apply)
-        run = nnx.scan(apply, in_axes=(0, nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll)
+            apply = nnx.remat(apply, graph=False)
+        run = nnx.scan(
+            apply, in_axes=(0, nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll, graph=False
+        )
         return self.norm(run(self.blocks, x, keys))

@@ -1,0 +1,79 @@
+"""One training step, compiled: gradient, update, donated state; and several steps in one call."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+Batch = Any
+LossFunction = Callable[[nnx.Module, Batch, Array], Array]
+
+
+class TrainState(NamedTuple):
+    """All that changes in training: a tree of arrays, to be donated, saved or sharded as one."""
+
+    parameters: dict
+    optimizer_state: Any
+    step: Array
+
+
+def init_state(model: nnx.Module, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state at step 0. The parameters are copied, so donating the state spares the model."""
+    parameters = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    return TrainState(parameters, optimizer.init(parameters), jnp.zeros((), jnp.int32))
+
+
+def with_parameters(model: nnx.Module, parameters: dict) -> nnx.Module:
+    """A model of the same structure that holds these parameters."""
+    return nnx.merge(nnx.graphdef(model), parameters)
+
+
+def make_train_step(
+    model: nnx.Module, loss: LossFunction, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, Batch, Array], tuple[TrainState, dict]]:
+    """Compiles step(state, batch, key) → (state, metrics); the state that goes in is used up.
+
+    loss(model, batch, key) returns a scalar. `key` is one for the whole training; each step folds
+    its number into it, so no two steps see the same randomness. Metrics: loss, gradient_norm.
+    """
+    return jax.jit(_step_function(model, loss, optimizer), donate_argnums=0)
+
+
+def make_train_steps(
+    model: nnx.Module, loss: LossFunction, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, Batch, Array], tuple[TrainState, dict]]:
+    """Compiles K steps into one call: steps(state, batches, key) → (state, metrics).
+
+    Every array of `batches` has a first axis of length K, and so have the metrics. The loop runs
+    inside the compiled program, so Python's share of a step is divided by K.
+    """
+    step = _step_function(model, loss, optimizer)
+
+    def steps(state: TrainState, batches: Batch, key: Array):
+        return jax.lax.scan(lambda state, batch: step(state, batch, key), state, batches)
+
+    return jax.jit(steps, donate_argnums=0)
+
+
+def _step_function(model, loss, optimizer):
+    graph = nnx.graphdef(model)
+
+    def step(state: TrainState, batch: Batch, key: Array):
+        step_key = jax.random.fold_in(key, state.step)
+
+        def loss_of(parameters):
+            return loss(nnx.merge(graph, parameters), batch, step_key)
+
+        value, gradient = jax.value_and_grad(loss_of)(state.parameters)
+        updates, optimizer_state = optimizer.update(
+            gradient, state.optimizer_state, state.parameters
+        )
+        parameters = optax.apply_updates(state.parameters, updates)
+        metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+        return TrainState(parameters, optimizer_state, state.step + 1), metrics
+
+    return step
