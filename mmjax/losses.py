@@ -48,7 +48,7 @@ def info_nce(
     Raises TypeError or ValueError for arguments that do not fit.
     Source: van den Oord et al. (2018), equation 4.
     """
-    negatives = check_pairs(queries, keys, logit_scale, negatives, "info_nce")
+    negatives = check_pairs("info_nce", {"queries": queries, "keys": keys}, logit_scale, negatives)
     return _rows_loss(similarity_logits(queries, keys, logit_scale), negatives)
 
 
@@ -65,7 +65,8 @@ def clip_loss(
 
     Arguments and errors as in `info_nce`. Source: Radford et al. (2021), figure 3.
     """
-    negatives = check_pairs(image_embeddings, text_embeddings, logit_scale, negatives, "clip_loss")
+    pairs = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
+    negatives = check_pairs("clip_loss", pairs, logit_scale, negatives)
     logits = similarity_logits(image_embeddings, text_embeddings, logit_scale)
     transposed = None if negatives is None else negatives.T
     return (_rows_loss(logits, negatives) + _rows_loss(logits.T, transposed)) / 2
@@ -80,17 +81,18 @@ def _rows_loss(logits: Array, negatives: Array | None) -> Array:
 
 
 def check_pairs(
-    queries: Array, keys: Array, logit_scale: Array, negatives: Array | None, where: str
+    where: str, pairs: dict[str, Array], logit_scale: Array, negatives: Array | None
 ) -> Array | None:
-    """Checks the arguments of a contrastive loss; returns the mask with its diagonal set to True."""
-    for name, x in (("the first argument", queries), ("the second argument", keys)):
+    """Checks a loss's arguments, the two sides of `pairs` by name; keeps the mask's diagonal."""
+    (_, queries), (second, keys) = pairs.items()
+    for name, x in pairs.items():
         is_float = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)
         require_type(is_float, where, name, expected="a floating-point array [N, E]", got=x)
         full = x.ndim == 2 and 0 not in x.shape
         require(full, where, name, expected="[N, E] with at least one pair", got=x)
     same = keys.shape == queries.shape
-    expected = f"the shape of the first, {list(queries.shape)}"
-    require(same, where, "the second argument", expected=expected, got=keys)
+    expected = f"the shape of its partner, {list(queries.shape)}"
+    require(same, where, second, expected=expected, got=keys)
     require(jnp.ndim(logit_scale) == 0, where, "logit_scale", expected="a scalar", got=logit_scale)
     if negatives is None:
         return None
