@@ -132,11 +132,12 @@ class MultiHeadAttention(nnx.Module):
         out = jnp.einsum("bhts,bhsd->bhtd", weights.astype(value.dtype), self._share(value))
         return self.output(merge_heads(out)), weights
 
-    def init_cache(self, batch: int, length: int, dtype=jnp.float32) -> KeyValueCache:
-        """An empty cache with room for `length` tokens."""
+    def init_cache(self, batch: int, length: int, dtype=None) -> KeyValueCache:
+        """An empty cache with room for `length` tokens, in the dtype of the parameters by default."""
         where = "MultiHeadAttention.init_cache"
         require(batch >= 1, where, "batch", expected="at least 1", got=batch)
         require(length >= 1, where, "length", expected="at least 1", got=length)
+        dtype = self.key.kernel[...].dtype if dtype is None else dtype
         empty = jnp.zeros((batch, self.key_value_heads, length, self.head_width), dtype)
         return KeyValueCache(empty, empty, jnp.zeros((), jnp.int32))
 
@@ -151,20 +152,21 @@ class MultiHeadAttention(nnx.Module):
         with S the room of the cache, forbids more, for example padding. Raises ValueError when the
         cache is known to be too short; inside `jit` its length is not known, and the caller counts.
         """
-        room, new = cache.key.shape[2], x.shape[1]
+        where = "MultiHeadAttention.decode"
+        batch, room = cache.key.shape[0], cache.key.shape[2]
+        ok, expected = x.ndim == 3 and x.shape[0] == batch, f"[{batch}, T, M], the cache's batch"
+        require(ok, where, "x", expected=expected, got=x)
+        new = x.shape[1]
         if not isinstance(cache.length, jax.core.Tracer):
-            total = int(cache.length) + new
-            where, expected = (
-                "MultiHeadAttention.decode",
-                f"at most {room} tokens, the cache's room",
-            )
+            total, expected = int(cache.length) + new, f"at most {room} tokens, the cache's room"
             require(total <= room, where, "cache", expected=expected, got=f"{total} with the new")
         positions = cache.length + jnp.arange(new, dtype=jnp.int32)
         query, key, value = self._project(x, None, positions)
-        start = (0, 0, cache.length, 0)
+        zero = jnp.zeros_like(cache.length)  # one integer type for all four, also under x64
+        start = (zero, zero, cache.length, zero)
         key = jax.lax.dynamic_update_slice(cache.key, key.astype(cache.key.dtype), start)
         value = jax.lax.dynamic_update_slice(cache.value, value.astype(cache.value.dtype), start)
-        causal = jnp.arange(room)[None, :] <= positions[:, None]
+        causal = jnp.arange(room, dtype=jnp.int32)[None, :] <= positions[:, None]
         out = scaled_dot_product_attention(
             query,
             self._share(key).astype(query.dtype),
