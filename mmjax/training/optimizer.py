@@ -5,7 +5,9 @@ Sources: Loshchilov & Hutter (2019), AdamW; Loshchilov & Hutter (2017), cosine d
 """
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 from mmjax.checks import require
 
@@ -14,13 +16,20 @@ def warmup_cosine(peak: float, steps: int, warmup: int) -> optax.Schedule:
     """The learning rate: up in a straight line for `warmup` steps, then down half a cosine to 0.
 
     η(t) = peak · t / warmup                                        for t < warmup,
-    η(t) = peak · (1 + cos(π (t − warmup) / (steps − warmup))) / 2  afterwards.
+    η(t) = peak · (1 + cos(π (t − warmup) / (steps − warmup))) / 2  up to t = steps, then 0.
 
-    Raises ValueError unless 0 ≤ warmup < steps.
+    Returns η as a function of the step t. Raises ValueError unless 0 ≤ warmup < steps.
     """
     ok = 0 <= warmup < steps
     require(ok, "warmup_cosine", "warmup", expected=f"0 <= warmup < steps = {steps}", got=warmup)
-    return optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, steps)
+
+    def learning_rate(step: Array) -> Array:
+        t = jnp.minimum(jnp.asarray(step, float), steps)
+        rising = peak * t / max(warmup, 1)
+        falling = peak * (1 + jnp.cos(jnp.pi * (t - warmup) / (steps - warmup))) / 2
+        return jnp.where(t < warmup, rising, falling)
+
+    return learning_rate
 
 
 def adamw(

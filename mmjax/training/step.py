@@ -69,9 +69,11 @@ def _step_function(model, loss, optimizer):
             return loss(nnx.merge(graph, parameters), batch, step_key)
 
         value, gradient = jax.value_and_grad(loss_of)(state.parameters)
-        updates, optimizer_state = optimizer.update(
-            gradient, state.optimizer_state, state.parameters
-        )
+        # optax raises floats to the power of its int32 step count: allowed here, and only here.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, optimizer_state = optimizer.update(
+                gradient, state.optimizer_state, state.parameters
+            )
         parameters = optax.apply_updates(state.parameters, updates)
         metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
