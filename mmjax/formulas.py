@@ -169,3 +169,65 @@ def clip_loss(image_embeddings, text_embeddings, logit_scale, negatives=None):
     image_to_text = info_nce(image_embeddings, text_embeddings, logit_scale, negatives)
     text_to_image = info_nce(text_embeddings, image_embeddings, logit_scale, transposed)
     return (image_to_text + text_to_image) / 2
+
+
+def clip_gradients(U, V, logit_scale, negatives=None):
+    """Gradients (dU, dV, ds) of `clip_loss` with respect to the unit vectors and the logit scale.
+
+    G = ∂L/∂z = (p + q − 2 I) / (2N), p and q the softmax of the rows and columns of z = e^s U Vᵀ.
+    dU = e^s G V,  dV = e^s Gᵀ U,  ds = Σ_nm G_nm z_nm.
+    """
+    U, V = np.asarray(U, np.float64), np.asarray(V, np.float64)
+    N, scale = len(U), math.exp(logit_scale)
+    z, p, q = scale * U @ V.T, np.zeros((N, N)), np.zeros((N, N))
+    kept = np.eye(N, dtype=bool) | (np.ones((N, N), bool) if negatives is None else negatives)
+    for n in range(N):
+        p[n, kept[n]] = softmax(z[n, kept[n]])
+        q[kept[:, n], n] = softmax(z[kept[:, n], n])
+    G = (p + q - 2 * np.eye(N)) / (2 * N)
+    return scale * G @ V, scale * G.T @ U, (G * z).sum()
+
+
+def normalize_gradient(a, du):
+    """Gradient through u = a / ‖a‖ for vectors a, du [E]: (du − (u·du) u) / ‖a‖."""
+    a, du = np.asarray(a, np.float64), np.asarray(du, np.float64)
+    length = math.sqrt(a @ a)
+    u = a / length
+    return (du - (u @ du) * u) / length
+
+
+def rank_of_target(scores, target):
+    """The place of the right candidate for scores [J] of one query: 1 + |{k ≠ y : c_k ≥ c_y}|."""
+    return 1 + sum(1 for k, c in enumerate(scores) if k != target and c >= scores[target])
+
+
+def recall_at_k(scores, targets, k):
+    """The share of queries n whose right candidate has a rank of at most k, for scores [N, J]."""
+    ranks = [rank_of_target(row, target) for row, target in zip(scores, targets, strict=True)]
+    return sum(1 for rank in ranks if rank <= k) / len(ranks)
+
+
+def warmup_cosine(t, peak, steps, warmup):
+    """The learning rate of step t: a straight line up, then half a cosine down to zero."""
+    if t < warmup:
+        return peak * t / warmup
+    return peak * (1 + math.cos(math.pi * (t - warmup) / (steps - warmup))) / 2
+
+
+def clip_by_norm(g, limit):
+    """The vector g, scaled down to the length `limit` if it is longer: g · min(1, limit / ‖g‖)."""
+    g = np.asarray(g, np.float64)
+    length = math.sqrt((g**2).sum())
+    return g if length <= limit else g * limit / length
+
+
+def adamw_step(theta, m, v, g, t, rate, b1, b2, epsilon, weight_decay):
+    """One step of AdamW, t = 0 for the first; returns the new (theta, m, v).
+
+    m' = β₁ m + (1 − β₁) g,  v' = β₂ v + (1 − β₂) g²,
+    θ' = θ − η (m' / (1 − β₁^{t+1}) / (√(v' / (1 − β₂^{t+1})) + ε) + λ θ).
+    """
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    mean, square = m / (1 - b1 ** (t + 1)), v / (1 - b2 ** (t + 1))
+    step = mean / (np.sqrt(square) + epsilon) + weight_decay * theta
+    return theta - rate * step, m, v
