@@ -17,7 +17,7 @@ FLOORS = {
     "mmjax.training": 5,
 }
 # Beside the house: they know no model, and nothing of the house knows them.
-BESIDE = {"mmjax.data", "mmjax.exercises", "mmjax.plotting"}
+BESIDE = {"mmjax.data", "mmjax.exercises", "mmjax.measure", "mmjax.plotting"}
 
 
 def place(module):

@@ -148,7 +148,11 @@ class Ledger(SphinxDirective):
         tests = {str(check): check for tag in equations for check in checks.get(tag, [])}
         found = []
         for name, check in sorted(tests.items()):
-            found.append(nodes.paragraph("", "", nodes.literal("", name), ids=[test_id(check)], classes=["ledger-test"]))
+            found.append(
+                nodes.paragraph(
+                    "", "", nodes.literal("", name), ids=[test_id(check)], classes=["ledger-test"]
+                )
+            )
             found.append(nodes.literal_block(check.source, check.source, language="python"))
         if found:
             found.insert(0, nodes.rubric("", "The tests"))
