@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = "https://pypi.org/simple"
+SYSTEMS = {
+    "linux.*x86_64": {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
+    "linux.*aarch64": {"sys_platform": "linux", "os_name": "posix", "platform_machine": "aarch64"},
+    "macosx.*arm64": {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
+    "win_amd64": {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +49,20 @@ def declared(lines):
     }
 
 
-def pinned():
-    """(name, version) -> number of hashes, for each package of requirements.lock."""
+@cache
+def pip_lock():
+    """(requirement, number of its hashes) for each line of requirements.lock."""
     text = (ROOT / "requirements.lock").read_text()
     blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
-    found = {}
-    for block in blocks:
-        name, version = re.match(r"([\w.-]+)==([\w.+]+)", block).groups()
-        found[name, version] = block.count("--hash=sha256:")
-    return found
+    return [
+        (Requirement(block.split("\\")[0].strip()), block.count("--hash=sha256:"))
+        for block in blocks
+    ]
+
+
+def pinned():
+    """(name, version) of every package of requirements.lock."""
+    return {(r.name, str(r.specifier).removeprefix("==")) for r, _ in pip_lock()}
 
 
 def test_the_lock_is_made_from_the_project_file(project, mmjax_lock):
@@ -105,12 +117,43 @@ def test_the_pip_lock_holds_the_default_groups_at_the_same_versions(project, loc
                 fresh = key not in wanted
                 wanted.add(key)
                 queue += extras + (package.get("dependencies", []) if fresh else [])
-    assert set(pinned()) == wanted
+    assert pinned() == wanted
 
 
 def test_every_package_of_the_pip_lock_has_hashes():
-    assert min(pinned().values()) >= 1
+    assert all(hashes for _, hashes in pip_lock())
     assert not re.search(r"https?://|file:", (ROOT / "requirements.lock").read_text())
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_no_package_needs_a_compiler(lock, minor, system):
+    environment = SYSTEMS[system] | {
+        "python_version": f"3.{minor}",
+        "python_full_version": f"3.{minor}.9",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    wheels = {
+        (package["name"], package["version"]): [
+            wheel["url"].rsplit("/", 1)[1] for wheel in package.get("wheels", [])
+        ]
+        for package in lock["package"]
+    }
+    for need, _ in pip_lock():
+        if need.marker is None or need.marker.evaluate(environment):
+            names = wheels[need.name, str(need.specifier).removeprefix("==")]
+            assert any(fits(name, f"cp3{minor}", system) for name in names), str(need)
+
+
+def fits(wheel, python, system):
+    """Whether a wheel's file name says that it installs there."""
+    tags, abi, platform = wheel.removesuffix(".whl").split("-")[-3:]
+    right_python = abi == "abi3" or {python, "py3"} & set(tags.split("."))
+    universal = "macosx" in system and "universal2" in platform
+    return bool(right_python) and (
+        platform == "any" or universal or bool(re.search(system, platform))
+    )
 
 
 def test_torch_and_its_users_are_not_installed_by_default():

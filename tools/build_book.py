@@ -6,6 +6,7 @@ A notebook comes from build/notebooks if it was run there with the code it has n
 notebooks/ with the outputs that were committed.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from tools import notebooks
 ROOT = notebooks.ROOT
 SOURCE = ROOT / "build" / "book-source"
 SITE = ROOT / "build" / "book"
+# What a browser fetches by itself; a link that a reader may follow is something else.
+FETCHED = re.compile(
+    r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["'](?:https?:)?//[^"']*"""
+    r"""|(?:@import\s+|url\()["']?(?:https?:)?//[^"')]*""",
+    re.IGNORECASE,
+)
 
 
 def gather() -> int:
@@ -37,6 +44,13 @@ def gather() -> int:
 def is_run_of(executed, path) -> bool:
     sources = [[cell.source for cell in notebooks.read(p).cells] for p in (executed, path)]
     return sources[0] == sources[1] and not notebooks.output_problems(notebooks.read(executed))
+
+
+def fetched_from_elsewhere(site=SITE) -> list[str]:
+    """What the site would load from another machine; it must open without a network."""
+    files = [*site.rglob("*.html"), *site.rglob("*.css")]
+    found = ((file, FETCHED.search(file.read_text(encoding="utf-8"))) for file in files)
+    return [f"{file.relative_to(site)} loads {match[0][:120]}" for file, match in found if match]
 
 
 def main() -> int:
@@ -61,6 +75,9 @@ def main() -> int:
         SITE,
     ]
     status = subprocess.run(command, cwd=ROOT).returncode
+    for problem in fetched_from_elsewhere():
+        print(problem, file=sys.stderr)
+        status = 1
     if status:
         print("The book has the problems above.", file=sys.stderr)
         return status
