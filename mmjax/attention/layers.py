@@ -108,7 +108,8 @@ def dropout(x: Array, rate: float, key: Array | None) -> Array:
 class Linear(nnx.Module):
     """Owns the kernel [in, out] and the bias [out] of `linear`.
 
-    The kernel starts Glorot-uniform, the bias at zero. Raises ValueError for widths below 1.
+    Both are float32; the kernel starts Glorot-uniform, the bias at zero. Raises ValueError for
+    widths below 1.
     """
 
     def __init__(self, inputs: int, outputs: int, *, use_bias: bool = True, rngs: nnx.Rngs):
@@ -116,7 +117,7 @@ class Linear(nnx.Module):
         require(outputs >= 1, "Linear", "outputs", expected="at least 1", got=outputs)
         initial = jax.nn.initializers.glorot_uniform()
         self.kernel = nnx.Param(initial(rngs.params(), (inputs, outputs), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32)) if use_bias else None
 
     def __call__(self, x: Array) -> Array:
         return linear(x, self.kernel[...], None if self.bias is None else self.bias[...])
@@ -127,8 +128,8 @@ class LayerNorm(nnx.Module):
 
     def __init__(self, width: int, *, epsilon: float = 1e-5):
         require(width >= 1, "LayerNorm", "width", expected="at least 1", got=width)
-        self.scale = nnx.Param(jnp.ones(width))
-        self.bias = nnx.Param(jnp.zeros(width))
+        self.scale = nnx.Param(jnp.ones(width, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(width, jnp.float32))
         self.epsilon = epsilon
 
     def __call__(self, x: Array) -> Array:

@@ -67,7 +67,7 @@ class MultiHeadAttention(nnx.Module):
     `use_bias=False`, which is the form of the paper. The columns of each kernel hold the heads one
     after the other: W^Q = [W_1^Q … W_H^Q].
 
-    Raises ValueError if H does not divide M or H_kv does not divide H.
+    Raises ValueError if H does not divide M, H_kv does not divide H, or rotary D is odd.
     Source: Vaswani et al. (2017), section 3.2.2.
     """
 
@@ -92,6 +92,8 @@ class MultiHeadAttention(nnx.Module):
         ok = shared >= 1 and heads % shared == 0
         require(ok, where, "key_value_heads", expected=expected, got=shared)
         require_one_of(implementation, IMPLEMENTATIONS, where, "implementation")
+        expected, ok = "an even head width", not rotary_positions or width // heads % 2 == 0
+        require(ok, where, "rotary_positions", expected=expected, got=f"{width // heads}")
         context_width = width if context_width is None else context_width
         self.heads, self.key_value_heads, self.head_width = heads, shared, width // heads
         self.rotary_positions, self.implementation = rotary_positions, implementation
@@ -133,7 +135,7 @@ class MultiHeadAttention(nnx.Module):
         return self.output(merge_heads(out)), weights
 
     def init_cache(self, batch: int, length: int, dtype=None) -> KeyValueCache:
-        """An empty cache with room for `length` tokens, in the dtype of the parameters by default."""
+        """An empty cache with room for `length` tokens, in the dtype of the parameters if None."""
         where = "MultiHeadAttention.init_cache"
         require(batch >= 1, where, "batch", expected="at least 1", got=batch)
         require(length >= 1, where, "length", expected="at least 1", got=length)
@@ -161,7 +163,7 @@ class MultiHeadAttention(nnx.Module):
             total, expected = int(cache.length) + new, f"at most {room} tokens, the cache's room"
             require(total <= room, where, "cache", expected=expected, got=f"{total} with the new")
         positions = cache.length + jnp.arange(new, dtype=jnp.int32)
-        query, key, value = self._project(x, None, positions)
+        query, key, value = self._project(x, None, positions if self.rotary_positions else None)
         zero = jnp.zeros_like(cache.length)  # one integer type for all four, also under x64
         start = (zero, zero, cache.length, zero)
         key = jax.lax.dynamic_update_slice(cache.key, key.astype(cache.key.dtype), start)
@@ -191,6 +193,9 @@ class MultiHeadAttention(nnx.Module):
         value = split_heads(value, self.key_value_heads)
         if self.query_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
+        expected = "None without rotary_positions"
+        ok = positions is None or self.rotary_positions
+        require(ok, where, "positions", expected=expected, got=positions)
         if self.rotary_positions:
             expected = "None: rotary positions are for self-attention"
             require(context is None, where, "context", expected=expected, got=context)
