@@ -1,0 +1,339 @@
+"""Section 3.4, equations 38 to 53: naming, ranks, the ceiling, encoders, optimizer, blocks."""
+
+import dataclasses
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from mmjax import formulas, losses
+from mmjax.attention import TransformerConfig
+from mmjax.data import Glyphs, ceiling, split_glyphs
+from mmjax.data.glyph_splits import picture_ceiling
+from mmjax.evaluation import rank_of_target, recall_at_k, zero_shot_scores
+from mmjax.models.encoders import (
+    ImageEncoder,
+    ImageEncoderConfig,
+    TextEncoder,
+    TextEncoderConfig,
+)
+from mmjax.training import adamw, warmup_cosine
+
+
+def close(left, right, tolerance=1e-10):
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(44)
+
+
+@pytest.fixture
+def cosines(random):
+    """Images u [3, E] and candidates v [7, E], unit vectors, and their cosines."""
+    u, v = (formulas.normalize(random.normal(size=(count, 5))) for count in (3, 7))
+    return u, v, u @ v.T
+
+
+@pytest.mark.equation("3.4.38")
+def test_the_probability_of_a_name(cosines, x64):
+    """Pr(k | u) = e^{α u·v_k} / Σ_j e^{α u·v_j}: softmax of the package's scores against loops."""
+    u, v, _ = cosines
+    left = jax.nn.softmax(14.3 * jnp.asarray(zero_shot_scores(u, v)), axis=1)
+    for n, k in np.ndindex(3, 7):
+        e = [math.exp(14.3 * sum(u[n] * v[j])) for j in range(7)]
+        close(left[n, k], e[k] / sum(e))
+
+
+@pytest.mark.equation("3.4.39")
+@pytest.mark.parametrize("alpha", [0.01, 1.0, 100.0])
+def test_the_scale_never_changes_the_answer(cosines, alpha):
+    """argmax_k Pr(k | u) = argmax_k u·v_k."""
+    u, v, c = cosines
+    assert (
+        formulas.softmax(alpha * c).argmax(axis=1) == zero_shot_scores(u, v).argmax(axis=1)
+    ).all()
+    nearest = ((u[:, None] - v[None]) ** 2).sum(axis=2).argmin(axis=1)
+    assert (c.argmax(axis=1) == nearest).all()
+
+
+@pytest.mark.equation("3.4.40")
+def test_the_rank_counts_ties_against_the_model(random):
+    """r_n = 1 + |{k ≠ y_n : c_nk ≥ c_{n y_n}}|: the package and the oracle against sorting."""
+    scores = random.integers(0, 4, size=(50, 7)) / 4.0  # many ties
+    targets = random.integers(0, 7, size=50)
+    right = []
+    for row, y in zip(scores, targets, strict=True):
+        worst_first = sorted(range(7), key=lambda k, row=row, y=y: (-row[k], k == y))
+        right.append(1 + worst_first.index(y))
+    assert rank_of_target(scores, targets).tolist() == right
+    oracle = [formulas.rank_of_target(row, y) for row, y in zip(scores, targets, strict=True)]
+    assert oracle == right
+    assert (rank_of_target(np.zeros((4, 7)), np.arange(4)) == 7).all()
+
+
+@pytest.mark.equation("3.4.41")
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_recall(random, k):
+    """recall@K = (1/N) Σ_n [r_n ≤ K]."""
+    scores, targets = random.integers(0, 4, size=(50, 7)) / 4.0, random.integers(0, 7, size=50)
+    hits = 0
+    for row, y in zip(scores, targets, strict=True):
+        better_or_tied = sum(row[j] >= row[y] for j in range(7) if j != y)
+        hits += better_or_tied < k
+    close(recall_at_k(scores, targets, k), hits / 50)
+    close(formulas.recall_at_k(scores, targets, k), hits / 50)
+
+
+@pytest.mark.equation("3.4.42")
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_guessing(k):
+    """E[recall@K] = K / J: the mean over all orders of J distinct scores."""
+    orders = np.array(list(itertools.permutations(range(5)))) / 5.0
+    close(recall_at_k(orders, np.full(len(orders), 3), k), k / 5)
+
+
+@pytest.fixture
+def alphabet():
+    """Ten characters in one face; four of them, held out below, share two pictures."""
+    pictures = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    names = tuple(f"LETTER {n}" for n in range(10))
+    images = np.array(pictures, np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    glyphs = Glyphs(
+        images=np.concatenate([images] * 3),
+        labels=np.tile(np.arange(10, dtype=np.int32), 3),
+        faces=np.repeat(np.arange(3, dtype=np.int32), 10),
+        names=names,
+        characters=tuple("abcdefghij"),
+        face_names=("A", "B", "C"),
+    )
+    split = split_glyphs(glyphs, held_out_characters=4, held_out_faces=())
+    first, second, third, _ = split.candidates
+    shared = glyphs.images.copy()
+    shared[second] = shared[second + 10] = shared[first]  # in two of three faces
+    shared[third + 20] = shared[first]
+    return dataclasses.replace(glyphs, images=shared), split
+
+
+@pytest.mark.equation("3.4.43")
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_ceiling_is_the_best_of_all_answers(alphabet, k):
+    """recall@K ≤ (1/N) Σ_x Σ of the K largest count(x, k): a search of all lists reaches it."""
+    glyphs, split = alphabet
+    by_picture = {}
+    for q in split.unseen_characters:
+        by_picture.setdefault(glyphs.images[q].tobytes(), []).append(glyphs.labels[q])
+    lists = list(itertools.combinations(split.candidates, k))
+    right = sum(
+        max(sum(y in answers for y in labels) for answers in lists)
+        for labels in by_picture.values()
+    )
+    left = picture_ceiling(glyphs, split.unseen_characters, k)
+    close(left, right / len(split.unseen_characters))
+    assert left < 1
+    assert k > 1 or left == ceiling(glyphs, split).top_1
+
+
+def in_float64(module):
+    """The module with its parameters in float64, drawn anew so that no bias is zero."""
+    random = np.random.default_rng(7)
+
+    def draw(x):
+        return jnp.asarray(random.normal(size=x.shape) * 0.3 + (np.asarray(x) == 1))
+
+    graph, state = nnx.split(module)
+    return nnx.merge(graph, jax.tree.map(draw, state))
+
+
+def array(variable):
+    return np.asarray(variable[...])
+
+
+CONFIG = TransformerConfig(layers=2, width=6, heads=2)
+
+
+def transformer(module, x, real):
+    """The pre-norm Transformer on one sequence x [T, M] from the oracle's parts."""
+    state = nnx.to_pure_dict(nnx.state(module.blocks))
+    mask = np.broadcast_to(real, (len(x), len(x)))
+    for layer in range(CONFIG.layers):
+        block = jax.tree.map(lambda leaf, layer=layer: np.asarray(leaf[layer]), state)
+        attention, norms = block["attention"], (block["attention_norm"], block["mlp_norm"])
+        h = formulas.layer_norm(x, **norms[0])
+        maps = [linear(h, attention[name]) for name in ("query", "key", "value")]
+        heads = [np.split(y, CONFIG.heads, axis=1) for y in maps]
+        parts = [
+            formulas.scaled_dot_product_attention(*qkv, mask) for qkv in zip(*heads, strict=True)
+        ]
+        x = x + linear(np.concatenate(parts, axis=1), attention["output"])
+        h = formulas.gelu(linear(formulas.layer_norm(x, **norms[1]), block["mlp"]["expand"]))
+        x = x + linear(h, block["mlp"]["contract"])
+    return formulas.layer_norm(x, array(module.norm.scale), array(module.norm.bias))
+
+
+def linear(x, parameters):
+    return x @ parameters["kernel"] + parameters["bias"]
+
+
+@pytest.fixture
+def image_encoder(x64):
+    config = ImageEncoderConfig(image_size=6, channels=2, patch_size=3, transformer=CONFIG)
+    return in_float64(ImageEncoder(config, rngs=nnx.Rngs(0)))
+
+
+def image_tokens(encoder, image, P=3, C=2):
+    """e_tm by loops over the pixels of each patch."""
+    W, places = array(encoder.patch.kernel), array(encoder.positions)
+    tokens = array(encoder.patch.bias) + places
+    for t, i, j, k in np.ndindex(4, P, P, C):
+        row, column = divmod(t, 2)
+        tokens[t] += image[row * P + i, column * P + j, k] * W[(i * P + j) * C + k]
+    return tokens
+
+
+@pytest.mark.equation("3.4.44")
+def test_patches_are_one_linear_map(image_encoder, random):
+    """e_tm = bias + pos + Σ_ijk x[r P + i, c P + j, k] W: the tokens with f_I left out."""
+    image = random.random((6, 6, 2))
+    image_encoder.transformer = lambda x, dropout_key: x
+    left = image_encoder.tokens(jnp.asarray(image)[None])[0]
+    close(left, image_tokens(image_encoder, image))
+
+
+@pytest.mark.equation("3.4.45")
+def test_the_image_encoder(image_encoder, random):
+    """a = mean_t f_I(e)_t W_I: the package against the oracle's Transformer."""
+    images, W = random.random((2, 6, 6, 2)), random.normal(size=(6, 4))
+    left = np.asarray(image_encoder(jnp.asarray(images))) @ W
+    for n, image in enumerate(images):
+        tokens = image_tokens(image_encoder, image)
+        out = transformer(image_encoder.transformer, tokens, np.ones(4, bool))
+        close(left[n], sum(out[t] for t in range(4)) / 4 @ W, 1e-9)
+
+
+TOKENS = np.array([[1, 5, 3, 2, 0], [1, 4, 2, 0, 0]])
+REAL = TOKENS != 0
+
+
+@pytest.fixture
+def text_encoder(x64):
+    config = TextEncoderConfig(vocabulary=7, length=5, transformer=CONFIG)
+    return in_float64(TextEncoder(config, rngs=nnx.Rngs(0)))
+
+
+@pytest.mark.equation("3.4.46")
+def test_the_text_encoder(text_encoder, random):
+    """b = Σ_t ρ_t f_T(e, ρ)_t / Σ_t ρ_t W_T: the package against the oracle's Transformer."""
+    W = random.normal(size=(6, 4))
+    left = np.asarray(text_encoder(jnp.asarray(TOKENS), jnp.asarray(REAL))) @ W
+    for n, (tokens, real) in enumerate(zip(TOKENS, REAL, strict=True)):
+        e = array(text_encoder.embedding)[tokens] + array(text_encoder.positions)
+        out = transformer(text_encoder.transformer, e, real)
+        right = sum(real[t] * out[t] for t in range(5)) / real.sum()
+        close(left[n], right @ W, 1e-9)
+
+
+@pytest.mark.equation("3.4.47")
+def test_padding_has_no_influence(text_encoder):
+    """y = y' where ρ = 1 ⇒ b(y, ρ) = b(y', ρ); a real token does have influence."""
+
+    def encode(tokens):
+        return np.asarray(text_encoder(jnp.asarray(tokens), jnp.asarray(REAL)))
+
+    close(encode(np.where(REAL, TOKENS, 6)), encode(TOKENS))
+    changed = TOKENS.copy()
+    changed[0, 1] = 6
+    assert np.abs(encode(changed) - encode(TOKENS))[0].max() > 1e-3
+
+
+@pytest.mark.equation("3.4.48")
+@pytest.mark.parametrize(("steps", "warmup"), [(20, 5), (20, 0), (7, 6)])
+def test_the_learning_rate(steps, warmup, x64):
+    """η_t = η_max t/t_w, then η_max (1 + cos(π (t − t_w)/(t_max − t_w)))/2: package and oracle."""
+    schedule = warmup_cosine(0.3, steps, warmup)
+    for t in range(steps + 1):
+        angle = math.pi * (t - warmup) / (steps - warmup)
+        right = 0.3 * t / warmup if t < warmup else 0.15 * (1 + math.cos(angle))
+        close(schedule(jnp.asarray(t, jnp.float64)), right)
+        close(formulas.warmup_cosine(t, 0.3, steps, warmup), right)
+    close(formulas.warmup_cosine(steps, 0.3, steps, warmup), 0)
+
+
+@pytest.mark.equation("3.4.49")
+@pytest.mark.parametrize("limit", [0.1, 5.0, 13.0, 100.0])
+def test_clipping(limit, x64):
+    """g min(1, κ/‖g‖): one length for all arrays together, here 13."""
+    g = {"a": jnp.asarray([3.0, 4.0]), "b": jnp.asarray([[12.0]])}
+    clip = optax.clip_by_global_norm(limit)
+    left = clip.update(g, clip.init(g))[0]
+    right = np.array([3.0, 4.0, 12.0]) * min(1, limit / 13)
+    close([*left["a"], left["b"][0, 0]], right)
+    close(formulas.clip_by_norm([3.0, 4.0, 12.0], limit), right)
+
+
+@pytest.mark.equation("3.4.50")
+def test_the_running_means(random, x64):
+    """m ← β₁ m + (1−β₁) g, ν ← β₂ ν + (1−β₂) g²: optax's state against the sums written out."""
+    gradients = random.normal(size=(6, 3))
+    rule = optax.scale_by_adam(b1=0.9, b2=0.98)
+    state = rule.init(jnp.zeros(3))
+    for g in gradients:
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
+            state = rule.update(jnp.asarray(g), state)[1]
+    for power, beta, mean in ((1, 0.9, state.mu), (2, 0.98, state.nu)):
+        ages = np.arange(len(gradients))[::-1]
+        close(mean, sum((1 - beta) * beta**a * g**power
+                        for a, g in zip(ages, gradients, strict=True)))  # fmt: skip
+    close((1 - 0.9) * sum(0.9**a for a in range(6)), 1 - 0.9**6)
+
+
+@pytest.mark.equation("3.4.51")
+def test_the_step_of_adamw(random, x64):
+    """θ ← θ − η (m̂ / (√ν̂ + ε) + λ θ), with λ for kernels only: the package against the oracle."""
+    steps, warmup, peak = 8, 3, 0.1
+    start = {"kernel": random.normal(size=(2, 3)), "bias": random.normal(size=3)}
+    gradients = [
+        {k: 2 * random.normal(size=x.shape) for k, x in start.items()} for _ in range(steps)
+    ]
+    rule = adamw(peak, steps, warmup=warmup, weight_decay=0.5, clip_norm=1.5, b2=0.98)
+    theta = jax.tree.map(jnp.asarray, start)
+    state = rule.init(theta)
+    right = {name: (x, 0.0, 0.0) for name, x in start.items()}
+    for t, g in enumerate(gradients):
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = rule.update(jax.tree.map(jnp.asarray, g), state, theta)
+        theta = optax.apply_updates(theta, updates)
+        length = math.sqrt(sum((x**2).sum() for x in g.values()))
+        rate = formulas.warmup_cosine(t, peak, steps, warmup)
+        for name, decay in (("kernel", 0.5), ("bias", 0.0)):
+            clipped = g[name] * min(1, 1.5 / length)
+            right[name] = formulas.adamw_step(
+                *right[name], clipped, t, rate, 0.9, 0.98, 1e-8, decay
+            )
+            close(theta[name], right[name][0])
+
+
+@pytest.mark.equation("3.4.52")
+@pytest.mark.parametrize("block", [1, 3, 4, 10])
+def test_the_log_sum_exp_of_a_column_in_blocks(random, block):
+    """Λ_m ← ln(e^{Λ_m} + Σ_{n in block} e^{z_nm}), from −∞: after the last block Λ(z_·m)."""
+    z = random.normal(size=(10, 10)) * 5
+    total = np.full(10, -np.inf)
+    for start in range(0, 10, block):
+        total = np.log(np.exp(total) + np.exp(z[start : start + block]).sum(axis=0))
+    close(total, [math.log(sum(math.exp(x) for x in z[:, m])) for m in range(10)])
+
+
+@pytest.mark.equation("3.4.53")
+def test_both_softmaxes_from_two_log_sum_exps(random, x64):
+    """G_nm = (e^{z − Λ(row n)} + e^{z − Λ(column m)} − 2 δ) / (2N): autodiff of the package."""
+    z = random.normal(size=(5, 5))
+    rows, columns = formulas.log_sum_exp(z, 1)[:, None], formulas.log_sum_exp(z, 0)[None, :]
+    left = jax.grad(lambda z: losses.clip_loss(z, jnp.eye(5), jnp.asarray(0.0)))(jnp.asarray(z))
+    close(left, (np.exp(z - rows) + np.exp(z - columns) - 2 * np.eye(5)) / 10)
