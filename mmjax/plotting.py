@@ -100,4 +100,5 @@ def _write_numbers(ax: Axes, matrix, image: AxesImage, number_format: str) -> No
         red, green, blue, _ = image.cmap(image.norm(value))
         light = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.45
         text = format(value, number_format)
+        text = text.removeprefix("-") if not text.strip("-0.") else text  # no "-0.00"
         ax.text(column, row, text, ha="center", va="center", color="black" if light else "white")

@@ -33,6 +33,11 @@ def test_a_heatmap_writes_every_entry_into_its_cell(ax):
     assert ax.get_title() == "weights"
 
 
+def test_a_number_that_rounds_to_zero_has_no_sign(ax):
+    heatmap(ax, np.array([[-0.001, -0.1, 0.0, 10.0]]), signed=True, numbers=".2f")
+    assert [text.get_text() for text in ax.texts] == ["0.00", "-0.10", "0.00", "10.00"]
+
+
 def test_signed_colours_are_symmetric_around_zero(ax):
     image = heatmap(ax, np.array([[-3.0, 1.0]]), signed=True, colorbar=False)
     assert image.get_clim() == (-3.0, 3.0)
