@@ -97,7 +97,7 @@ def _forward(causal, block_size, query, key, value, mask, mask_index):
         # The lowest finite number in place of −∞: an empty row never computes ∞ − ∞.
         maximum = jnp.full((length, 1), jnp.finfo(wide).min, wide)
         carry = maximum, jnp.zeros((length, 1), wide), jnp.zeros((length, v.shape[-1]), wide)
-        maximum, total, out = _for_each_block(step, carry, len(k), block_size)
+        maximum, total, out = for_each_block(step, carry, len(k), block_size)
         total = jnp.where(total == 0, jnp.ones_like(total), total)  # an empty row: 0 / 1
         return (out / total).astype(v.dtype), maximum + jnp.log(total)
 
@@ -128,7 +128,7 @@ def _backward(causal, block_size, residuals, out_gradient):
             return d_q, d_k, d_v
 
         carry = jnp.zeros(q.shape, wide), jnp.zeros_like(k), jnp.zeros_like(v)
-        d_q, d_k, d_v = _for_each_block(step, carry, len(k), block_size)
+        d_q, d_k, d_v = for_each_block(step, carry, len(k), block_size)
         return d_q.astype(q.dtype), d_k, d_v
 
     heads = query, key, value, mask_index, out, log_sum_exp, out_gradient
@@ -163,16 +163,16 @@ def _rows(array, start, size):
     return lax.dynamic_slice_in_dim(array, start, size, axis=0)
 
 
-def _for_each_block(step, carry, length, size):
-    """carry = step(start, size, carry) for each block; the last one may be shorter."""
-    carry = lax.fori_loop(0, length // size, lambda i, c: step(i * size, size, c), carry)
-    rest = length % size
-    return step(length - rest, rest, carry) if rest else carry
-
-
 def _for_each_head(function, block_size, heads):
     """Long sequences go one head after another, short ones several at once."""
     number, length = heads[0].shape[:2]
     limit = max(1, SCORES_AT_ONCE // (length * block_size))
     at_once = max(n for n in range(1, min(limit, number) + 1) if number % n == 0)
     return lax.map(function, heads, batch_size=at_once if at_once > 1 else None)
+
+
+def for_each_block(step, carry, length, size):
+    """carry = step(start, size, carry) for each block; the last one may be shorter."""
+    carry = lax.fori_loop(0, length // size, lambda i, c: step(i * size, size, c), carry)
+    rest = length % size
+    return step(length - rest, rest, carry) if rest else carry

@@ -258,19 +258,19 @@ def test_exports(platform):
 
 
 WRONG = {
-    "query": (ValueError, dict(query=(D,))),
-    "key": (ValueError, dict(key=(2, 3, S, D + 1))),
-    "value": (ValueError, dict(value=(2, 3, S + 1, D_V))),
-    "mask": (ValueError, dict(mask=jnp.ones((T, S + 1), bool))),
-    "mask dtype": (TypeError, dict(mask=jnp.ones((T, S), jnp.float32))),
-    "block_size": (ValueError, dict(block_size=0)),
+    "query": (ValueError, {"query": (D,)}),
+    "key": (ValueError, {"key": (2, 3, S, D + 1)}),
+    "value": (ValueError, {"value": (2, 3, S + 1, D_V)}),
+    "mask": (ValueError, {"mask": jnp.ones((T, S + 1), bool)}),
+    "mask dtype": (TypeError, {"mask": jnp.ones((T, S), jnp.float32)}),
+    "block_size": (ValueError, {"block_size": 0}),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_arguments_are_named(name):
     error, changed = WRONG[name]
-    shapes = dict(query=(2, 3, T, D), key=(2, 3, S, D), value=(2, 3, S, D_V)) | changed
+    shapes = {"query": (2, 3, T, D), "key": (2, 3, S, D), "value": (2, 3, S, D_V)} | changed
     arguments = {k: jnp.ones(v) if isinstance(v, tuple) else v for k, v in shapes.items()}
     with pytest.raises(error, match=f"argument '{name.split()[0]}'"):
         blockwise_attention(**arguments)
