@@ -1,6 +1,7 @@
-"""Section 3.4, equations 38 to 53: naming, ranks, the ceiling, encoders, optimizer, blocks."""
+"""Section 3.4, equations 38 to 54: naming, ranks, the ceiling, encoders, optimizer, blocks."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -321,19 +322,40 @@ def test_the_step_of_adamw(random, x64):
 
 @pytest.mark.equation("3.4.52")
 @pytest.mark.parametrize("block", [1, 3, 4, 10])
-def test_the_log_sum_exp_of_a_column_in_blocks(random, block):
+def test_the_log_sum_exp_of_a_column_in_blocks(random, block, x64):
     """Λ_m ← ln(e^{Λ_m} + Σ_{n in block} e^{z_nm}), from −∞: after the last block Λ(z_·m)."""
     z = random.normal(size=(10, 10)) * 5
-    total = np.full(10, -np.inf)
+    columns = np.full(10, -np.inf)
     for start in range(0, 10, block):
-        total = np.log(np.exp(total) + np.exp(z[start : start + block]).sum(axis=0))
-    close(total, [math.log(sum(math.exp(x) for x in z[:, m])) for m in range(10)])
+        columns = np.log(np.exp(columns) + np.exp(z[start : start + block]).sum(axis=0))
+    close(columns, [math.log(sum(math.exp(x) for x in z[:, m])) for m in range(10)])
+    loss = (formulas.log_sum_exp(z) + columns - 2 * np.diagonal(z)).mean() / 2
+    arguments = jnp.asarray(z), jnp.eye(10), jnp.asarray(0.0)
+    close(losses.blockwise_clip_loss(*arguments, block_size=block), loss)
 
 
 @pytest.mark.equation("3.4.53")
-def test_both_softmaxes_from_two_log_sum_exps(random, x64):
-    """G_nm = (e^{z − Λ(row n)} + e^{z − Λ(column m)} − 2 δ) / (2N): autodiff of the package."""
+@pytest.mark.parametrize("loss", [losses.clip_loss, losses.blockwise_clip_loss])
+def test_both_softmaxes_from_two_log_sum_exps(loss, random, x64):
+    """G_nm = (e^{z − Λ(row n)} + e^{z − Λ(column m)} − 2 δ) / (2N): the package's gradients."""
     z = random.normal(size=(5, 5))
     rows, columns = formulas.log_sum_exp(z, 1)[:, None], formulas.log_sum_exp(z, 0)[None, :]
-    left = jax.grad(lambda z: losses.clip_loss(z, jnp.eye(5), jnp.asarray(0.0)))(jnp.asarray(z))
+    left = jax.grad(lambda z: loss(z, jnp.eye(5), jnp.asarray(0.0)))(jnp.asarray(z))
     close(left, (np.exp(z - rows) + np.exp(z - columns) - 2 * np.eye(5)) / 10)
+
+
+@pytest.mark.equation("3.4.54")
+@pytest.mark.parametrize("pairs", [64, 192])
+def test_what_is_kept_for_the_backward_pass(pairs, random):
+    """N_plain ≥ 2NE + N², N_blockwise = 2NE + 2N: what JAX holds between the two passes."""
+    E = 8
+    U, V = (jnp.asarray(x, jnp.float32) for x in random.normal(size=(2, pairs, E)))
+
+    def kept(loss):
+        backward = jax.vjp(loss, U, V, jnp.float32(1.0))[1]
+        return sum(x.size for x in jax.tree.leaves(backward) if x.size > 1)
+
+    assert kept(losses.clip_loss) >= 2 * pairs * E + pairs**2
+    assert kept(functools.partial(losses.blockwise_clip_loss, block_size=16)) == (
+        2 * pairs * E + 2 * pairs
+    )
