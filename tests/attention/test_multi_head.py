@@ -1,5 +1,6 @@
 """Multi-head attention: the oracle, torch, flax and JAX with our weights, and its properties."""
 
+import functools
 import itertools
 
 import jax
@@ -26,7 +27,8 @@ M, M_C = H * D, 13
 
 def build(width=M, heads=H, *, seed=0, dtype=np.float32, **options):
     """A module with random biases too (they start at zero, where they could hide)."""
-    module = MultiHeadAttention(width, heads, rngs=nnx.Rngs(seed), **options)
+    make = functools.partial(MultiHeadAttention, width, heads, **options)
+    module = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(seed)
 
     def fill(leaf):
