@@ -57,7 +57,7 @@ def read(path: Path):
 
 def write(notebook, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
 def normalise(notebook) -> None:
