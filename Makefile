@@ -2,7 +2,8 @@
 VENV ?= .venv
 PYTHON ?=
 NOTEBOOKS ?=
-PYTEST_ARGS ?=
+# Most of a test is compilation, on one core each. A file stays in one process, with what it compiled.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.mmjax-ready
