@@ -388,3 +388,13 @@ def test_the_ceiling_of_the_real_split(glyphs):
 def test_letters_of_three_scripts_share_one_picture(glyphs):
     latin, greek, cyrillic = (picture(glyphs, c) for c in "AΑА")
     assert np.array_equal(latin, greek) and np.array_equal(latin, cyrillic)
+
+
+def test_the_numbers_that_section_3_4_states(glyphs):
+    split = split_glyphs(glyphs)
+    counts = np.bincount(glyphs.labels[split.train])
+    assert (counts.sum(), (counts > 0).sum(), len(split.candidates)) == (39_665, 5_994, 500)
+    share = (counts * (counts - 1)).sum() / (39_665 * 39_664)  # (3.4.15)
+    assert round(256 * 255 / 2 * share, 1) == 6.3
+    pair = ("LATIN CAPITAL LETTER P", "MATHEMATICAL BOLD CAPITAL RHO")
+    assert pair in ceiling(glyphs, split).look_alikes
