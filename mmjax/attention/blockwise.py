@@ -109,10 +109,11 @@ def _backward(causal, block_size, residuals, out_gradient):
     """dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = dS K / √d_k;  dK = dSᵀ Q / √d_k."""
     query, key, value, mask, mask_index, out, log_sum_exp = residuals
     wide, scale = wide_dtype(query.dtype), 1 / math.sqrt(query.shape[-1])
+    # For all heads at once: the output is not needed, nor in memory, after this line.
+    delta = jnp.sum(out_gradient.astype(wide) * out.astype(wide), axis=-1, keepdims=True)
 
     def one_head(head):
-        q, k, v, row, out, log_sum_exp, d_out = head
-        delta = jnp.sum(d_out.astype(wide) * out.astype(wide), axis=-1, keepdims=True)
+        q, k, v, row, delta, log_sum_exp, d_out = head
 
         def step(start, size, carry):
             d_q, d_k, d_v = carry
@@ -131,7 +132,7 @@ def _backward(causal, block_size, residuals, out_gradient):
         d_q, d_k, d_v = for_each_block(step, carry, len(k), block_size)
         return d_q.astype(q.dtype), d_k, d_v
 
-    heads = query, key, value, mask_index, out, log_sum_exp, out_gradient
+    heads = query, key, value, mask_index, delta, log_sum_exp, out_gradient
     return *_for_each_head(one_head, block_size, heads), None, None
 
 
