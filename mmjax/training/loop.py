@@ -90,7 +90,9 @@ def fit(
     Raises ValueError unless `steps` is a positive multiple of `steps_per_call`, and for data that
     `batches` refuses; FloatingPointError as soon as the loss is not a finite number.
     """
-    ok = steps >= 1 and steps_per_call >= 1 and steps % steps_per_call == 0
+    ok = steps_per_call >= 1
+    require(ok, "fit", "steps_per_call", expected="at least 1", got=steps_per_call)
+    ok = steps >= 1 and steps % steps_per_call == 0
     expected = f"a positive multiple of steps_per_call = {steps_per_call}"
     require(ok, "fit", "steps", expected=expected, got=steps)
     source = batches(data, batch_size, seed=seed)

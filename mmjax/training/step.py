@@ -75,7 +75,7 @@ def _step_function(model, loss, optimizer):
                 gradient, state.optimizer_state, state.parameters
             )
         parameters = optax.apply_updates(state.parameters, updates)
-        metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
     return step
