@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from tools.mistakes import MISTAKES, Mistake  # noqa: E402
 
+NOTICED = ("assert", "AssertionError", "FloatingPointError")
+
 
 def occurrences(mistake: Mistake, root: Path = ROOT) -> int:
     """How often the text to replace stands in its file."""
@@ -30,7 +32,8 @@ def occurrences(mistake: Mistake, root: Path = ROOT) -> int:
 def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[int, str, str]:
     """Runs tests in the copy; returns pytest's exit code, the first failing test and its message.
 
-    An error while collecting is no failure of a test: only a test that ran can notice a mistake.
+    An error while collecting, or an edit that crashes, is no failure of a test: only a test that
+    ran to an assertion, or to a NaN while looking for one, has noticed the mistake.
     """
     report = copy / "report.xml"
     report.unlink(missing_ok=True)
@@ -43,13 +46,17 @@ def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[int, str, str]:
         for case in ElementTree.parse(report).iter("testcase"):
             failure = case.find("failure")
             if failure is not None:
-                return done.returncode, case.get("name", ""), first_line(failure.get("message", ""))
+                message = failure.get("message", "")
+                if not message.startswith(NOTICED):
+                    return done.returncode, "", f"the edit crashes: {message}"
+                line = first_line(message + "\n" + (failure.text or ""))
+                return done.returncode, case.get("name", ""), line
     return done.returncode, "", done.stdout.decode(errors="replace")[-2000:]
 
 
 def first_line(message: str) -> str:
     """The most telling line of a failure: how far off the numbers are, else the first."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    lines = [line.removeprefix("E ").strip() for line in message.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith("Max absolute difference")]
     chosen = (telling + [line for line in lines if line != "AssertionError:"] + [""])[0]
     return chosen[:110].replace("|", "\\|")
@@ -66,7 +73,7 @@ def make(mistake: Mistake, copy: Path) -> tuple[bool, str]:
     path.write_text(original, encoding="utf-8")
     if code == 1 and test:
         return True, f"| {mistake.name} | `{test}` | {message} |"
-    what = "**survives**" if code == 0 else f"**no test ran, pytest exited with {code}**"
+    what = "**survives**" if code == 0 else f"**pytest exited with {code}**: {first_line(message)}"
     return False, f"| {mistake.name} | {what} | `{' '.join(mistake.tests)}` |"
 
 

@@ -191,7 +191,7 @@ ATTENTION_MISTAKES = [
         "one dropout mask for all layers",
         ATTENTION + "transformer.py",
         "jax.random.split(dropout_key, layers)",
-        "jax.random.clone(dropout_key)[None].repeat(layers)",
+        "jax.vmap(lambda _: dropout_key)(jax.numpy.arange(layers))",
         (TRANSFORMER + "::test_dropout_masks_differ_between_branches_and_layers",),
     ),
     Mistake(
