@@ -5,6 +5,7 @@ Sources: Ba et al. (2016), layer normalisation; Hendrycks & Gimpel (2016), GELU;
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +25,31 @@ def linear(x: Array, kernel: Array, bias: Array | None = None) -> Array:
     """
     expected = f"[..., {kernel.shape[0]}] for a kernel {list(kernel.shape)}"
     require(x.ndim >= 1 and x.shape[-1] == kernel.shape[0], "linear", "x", expected=expected, got=x)
-    y = x.reshape(-1, kernel.shape[0]) @ kernel
+    y = _product(x.reshape(-1, kernel.shape[0]), kernel)
     if bias is not None:
         _require_shape(bias, kernel.shape[1:], "linear", "bias")
         y = y + bias[None, :]
     return y.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+@jax.custom_vjp
+def _product(x: Array, kernel: Array) -> Array:
+    """x W of two matrices, with the gradient dx = dy Wᵀ, dW = xᵀ dy."""
+    return x @ kernel
+
+
+def _product_backward(saved, dy):
+    """Long sums into a wide matrix are fast, into a tall one they take XLA:CPU twice as long.
+
+    So a tall dW = xᵀ dy is computed as (dyᵀ x)ᵀ; the barrier keeps XLA from undoing that.
+    """
+    x, kernel = saved
+    if kernel.shape[0] > kernel.shape[1]:
+        return dy @ kernel.T, jax.lax.optimization_barrier(dy.T @ x).T
+    return dy @ kernel.T, x.T @ dy
+
+
+_product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _product_backward)
 
 
 def _require_shape(array: Array, shape: tuple[int, ...], where: str, argument: str) -> None:
@@ -83,13 +104,31 @@ def _last(vector: Array, rank: int, dtype) -> Array:
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 
+@jax.custom_vjp
 def gelu(x: Array) -> Array:
     """GELU(x) = x Φ(x) = x/2 (1 + erf(x/√2)), in the shape and dtype of x.
 
+    The backward pass is written by hand: GELU'(x) = Φ(x) + x φ(x). It needs x only and computes the
+    error function again, which costs less than to store it for every entry of the widest layer.
     Source: Hendrycks & Gimpel (2016), section 2; the exact form, not its tanh approximation.
     """
     wide = x.astype(wide_dtype(x.dtype))
-    return (wide * 0.5 * (1.0 + jax.lax.erf(wide * 2**-0.5))).astype(x.dtype)
+    return (wide * _normal_distribution(wide)).astype(x.dtype)
+
+
+def _normal_distribution(x: Array) -> Array:
+    """Φ(x), the share of a standard normal variable below x."""
+    return 0.5 * (1.0 + jax.lax.erf(x * 2**-0.5))
+
+
+def _gelu_backward(x, dy):
+    wide = x.astype(wide_dtype(x.dtype))
+    density = jnp.exp(-0.5 * wide**2) * (2 * math.pi) ** -0.5
+    slope = _normal_distribution(wide) + wide * density
+    return ((dy.astype(wide.dtype) * slope).astype(x.dtype),)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
 
 
 def dropout(x: Array, rate: float, key: Array | None) -> Array:
