@@ -134,8 +134,8 @@ ATTENTION_MISTAKES = [
     Mistake(
         "GELU by tanh where the exact form is claimed",
         ATTENTION + "layers.py",
-        "1.0 + jax.lax.erf(wide * 2**-0.5)",
-        "1.0 + jnp.tanh(0.7978845608 * (wide + 0.044715 * wide**3))",
+        "1.0 + jax.lax.erf(x * 2**-0.5)",
+        "1.0 + jnp.tanh(0.7978845608 * (x + 0.044715 * x**3))",
         (LAYERS + "::test_gelu_is_the_formula",),
     ),
     Mistake(
