@@ -23,7 +23,9 @@ def test_batches_give_what_one_pass_gives(n):
     x, y = draw(n)
     parts = encode_in_batches(jax.jit(encode), x, y, batch_size=4)
     assert isinstance(parts, np.ndarray) and parts.shape == (n, 5)
-    np.testing.assert_allclose(parts, encode(jnp.asarray(x), jnp.asarray(y)), rtol=1e-6)
+    # Programs for other batch sizes round differently: one unit in the last place of numbers near 1.
+    whole = encode(jnp.asarray(x), jnp.asarray(y))
+    np.testing.assert_allclose(parts, whole, rtol=1e-6, atol=1e-6)
 
 
 def test_one_program_serves_a_ragged_last_batch():
