@@ -23,7 +23,7 @@ def test_batches_give_what_one_pass_gives(n):
     x, y = draw(n)
     parts = encode_in_batches(jax.jit(encode), x, y, batch_size=4)
     assert isinstance(parts, np.ndarray) and parts.shape == (n, 5)
-    # Programs for other batch sizes round differently: one unit in the last place of numbers near 1.
+    # Programs for other batch sizes round differently: 1e-7 for numbers near 1.
     whole = encode(jnp.asarray(x), jnp.asarray(y))
     np.testing.assert_allclose(parts, whole, rtol=1e-6, atol=1e-6)
 
