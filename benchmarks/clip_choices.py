@@ -9,8 +9,8 @@ Each row changes one thing of `plain` and sees as many examples. The share of ri
 
 import argparse
 from dataclasses import dataclass, replace
+from functools import partial
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -54,6 +54,16 @@ CHOICES = {
 }
 
 
+@nnx.jit
+def encode_image(model: CLIP, images):
+    return model.encode_image(to_unit_range(images))
+
+
+@nnx.jit
+def encode_text(model: CLIP, tokens, real):
+    return model.encode_text(tokens, real)
+
+
 def train(choice: Choice, glyphs, split) -> dict[str, float]:
     """Trains one recipe and returns its figures."""
     train_names = [glyphs.names[label] for label in np.unique(glyphs.labels[split.train])]
@@ -87,10 +97,10 @@ def train(choice: Choice, glyphs, split) -> dict[str, float]:
         seed=choice.seed,
         progress=False,
     )
-    encode_image = jax.jit(lambda images: model.encode_image(to_unit_range(images)))
     candidates, queries = split.candidates, split.unseen_characters
-    texts = encode_in_batches(jax.jit(model.encode_text), tokens[candidates], real[candidates])
-    scores = zero_shot_scores(encode_in_batches(encode_image, glyphs.images[queries]), texts)
+    texts = encode_in_batches(partial(encode_text, model), tokens[candidates], real[candidates])
+    pictures = encode_in_batches(partial(encode_image, model), glyphs.images[queries])
+    scores = zero_shot_scores(pictures, texts)
     targets = np.searchsorted(candidates, glyphs.labels[queries])
     return {
         "top-1": recall_at_k(scores, targets, 1),

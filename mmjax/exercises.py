@@ -6,7 +6,7 @@ wrong and a hint. It never raises, so a notebook with open exercises still runs 
 
 import numpy as np
 
-from mmjax.checks import describe
+from mmjax.checks import describe, require
 
 TOLERANCE = 1e-5
 """Largest error that counts as correct, relative to the largest number expected (or to 1)."""
@@ -44,6 +44,7 @@ def check_function(
     wrong answer and names the case. An exception in the student's function is a wrong answer and
     is shown with its type and message.
     """
+    require(len(cases) > 0, "check_function", "cases", expected="at least one case", got=cases)
     for number, arguments in enumerate(cases, start=1):
         wanted = expected(*_copies(arguments))
         try:
@@ -106,6 +107,8 @@ def _first_difference(answer, expected, parts, tolerance: float) -> str | None:
 
 
 def _array_difference(answer, expected, tolerance: float) -> str | None:
+    if answer.dtype.name == "bfloat16":
+        answer = answer.astype(np.float32)
     if answer.dtype.kind not in "biufc":
         return f"expected numbers, got {answer.dtype}"
     if answer.shape != expected.shape:

@@ -95,6 +95,7 @@ def multi_head_attention(X_q, X_kv, W_Q, W_K, W_V, W_O, mask=None):
     X_q [T, M], X_kv [S, M'], W_Q [H, M, D], W_K and W_V [H_kv, M', D], W_O [H·D, M]. With H_kv < H
     (grouped keys and values), head h uses the key and value of group h // (H / H_kv).
     """
+    X_q, X_kv, W_Q, W_K, W_V = (np.asarray(a, np.float64) for a in (X_q, X_kv, W_Q, W_K, W_V))
     heads, group = len(W_Q), len(W_Q) // len(W_K)
     outputs = []
     for h in range(heads):

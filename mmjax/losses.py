@@ -88,6 +88,8 @@ def blockwise_clip_loss(
 ) -> Array:
     """The number and the gradients of `clip_loss`, in memory O(N · block_size) instead of O(N²).
 
+    That is the memory beside the arguments; `negatives`, where it is given, has N² bytes.
+
     One pass over blocks of images makes both log-sum-exps: the one over texts is complete within
     a block, the one over images is kept up to date as in `blockwise_attention`. The backward pass
     computes the logits z of each block again, and sends back

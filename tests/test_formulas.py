@@ -228,3 +228,11 @@ def test_clip_loss_transposes_the_negatives_for_texts():
     assert formulas.clip_loss(images, texts, 1.0, negatives) == pytest.approx(expected)
     swapped = formulas.clip_loss(texts, images, 1.0, negatives.T)
     assert formulas.clip_loss(images, texts, 1.0, negatives) == pytest.approx(swapped)
+
+
+def test_the_oracle_computes_in_float64_whatever_comes_in():
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s).astype(np.float32) for s in ((7, 64), (5, 64), *[(2, 64, 32)] * 3)]
+    arrays.append(rng.normal(size=(64, 64)).astype(np.float32))
+    wide = formulas.multi_head_attention(*(a.astype(np.float64) for a in arrays))
+    np.testing.assert_array_equal(formulas.multi_head_attention(*arrays), wide)

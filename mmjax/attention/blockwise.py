@@ -44,11 +44,14 @@ def blockwise_attention(
 
     query [..., T, D], key [..., S, D], value [..., S, D_v] with equal leading axes; mask bool
     [T, S] or of the rank of the scores with axes of size 1 or equal to theirs, True = may attend;
-    it is read block by block, never broadcast. `causal` lets query t see keys s ≤ t only, and needs
+    it is read block by block, never broadcast. `causal` lets query t see keys s ≤ t + S − T only
+    (the last T keys belong to the queries, as in `causal_mask`), and needs
     no mask in memory. `block_size` is the number of keys in a step; by default 256,
     or 128 for more than 4096 queries: the fastest of 64 … 1024 on a CPU, and not too much memory.
     Returns [..., T, D_v] in the dtype of the value; the softmax runs in at least float32, and in
     float64 for float64 input. A query that may attend to nothing gives zeros, with zero gradient.
+    A masked block is computed too: causal attention costs as much as full attention. Reverse-mode
+    derivatives only, of any order; `jax.jvp` is refused by JAX.
 
     Raises TypeError or ValueError for arguments of the wrong dtype or shape.
     """
@@ -59,6 +62,8 @@ def blockwise_attention(
     if block_size is None:
         block_size = 256 if query.shape[-2] <= SHORT else 128
     require(block_size >= 1, where, "block_size", expected="at least 1", got=block_size)
+    enough = not causal or key.shape[-2] >= query.shape[-2]
+    require(enough, where, "key", expected="at least as many keys as causal queries", got=key)
 
     *leading, length, key_length = scores_shape
     query, key, value = (x.reshape(-1, *x.shape[-2:]) for x in (query, key, value))
@@ -68,16 +73,17 @@ def blockwise_attention(
         mask_index = np.broadcast_to(rows, leading).reshape(-1)
         mask = mask.reshape(-1, *mask.shape[-2:])
     block_size = min(block_size, key_length)
-    out = _attention(causal, block_size, query, key, value, mask, mask_index)
+    offset = key_length - length if causal else None
+    out = _attention(offset, block_size, query, key, value, mask, mask_index)
     return out.reshape(*leading, length, value.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attention(causal, block_size, query, key, value, mask, mask_index):
-    return _forward(causal, block_size, query, key, value, mask, mask_index)[0]
+def _attention(offset, block_size, query, key, value, mask, mask_index):
+    return _forward(offset, block_size, query, key, value, mask, mask_index)[0]
 
 
-def _forward(causal, block_size, query, key, value, mask, mask_index):
+def _forward(offset, block_size, query, key, value, mask, mask_index):
     """Returns the output [N, T, D_v], and what the backward pass needs: inputs, output, LSE."""
     length, wide = query.shape[-2], wide_dtype(query.dtype)
 
@@ -86,7 +92,7 @@ def _forward(causal, block_size, query, key, value, mask, mask_index):
 
         def step(start, size, carry):
             maximum, total, out = carry
-            scores = _scores(q, _rows(k, start, size), mask, row, start, causal)
+            scores = _scores(q, _rows(k, start, size), mask, row, start, offset)
             new_maximum = jnp.maximum(maximum, scores.max(axis=-1, keepdims=True))
             weights = jnp.exp(scores - new_maximum)
             rescale = jnp.exp(maximum - new_maximum)
@@ -105,7 +111,7 @@ def _forward(causal, block_size, query, key, value, mask, mask_index):
     return out, (query, key, value, mask, mask_index, out, log_sum_exp)
 
 
-def _backward(causal, block_size, residuals, out_gradient):
+def _backward(offset, block_size, residuals, out_gradient):
     """dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = dS K / √d_k;  dK = dSᵀ Q / √d_k."""
     query, key, value, mask, mask_index, out, log_sum_exp = residuals
     wide, scale = wide_dtype(query.dtype), 1 / math.sqrt(query.shape[-1])
@@ -118,7 +124,7 @@ def _backward(causal, block_size, residuals, out_gradient):
         def step(start, size, carry):
             d_q, d_k, d_v = carry
             k_block, v_block = _rows(k, start, size), _rows(v, start, size)
-            scores = _scores(q, k_block, mask, row, start, causal)
+            scores = _scores(q, k_block, mask, row, start, offset)
             weights = jnp.exp(scores - log_sum_exp)
             d_scores = weights * (_product("td,sd->ts", d_out, v_block) - delta) * scale
             d_q += _product("ts,sd->td", d_scores, k_block)
@@ -139,7 +145,7 @@ def _backward(causal, block_size, residuals, out_gradient):
 _attention.defvjp(_forward, _backward)
 
 
-def _scores(q, k_block, mask, row, start, causal):
+def _scores(q, k_block, mask, row, start, offset):
     """Q Kᵀ / √d_k [T, size] of one head and one block of keys; −∞ where it may not attend."""
     scores = _product("td,sd->ts", q, k_block) / math.sqrt(q.shape[-1])
     length, size = scores.shape
@@ -148,9 +154,9 @@ def _scores(q, k_block, mask, row, start, causal):
         corner = [jnp.asarray(i, jnp.int32) for i in (row, 0, start if columns > 1 else 0)]
         allowed = lax.dynamic_slice(mask, corner, (1, rows, min(size, columns)))[0]
         scores = jnp.where(allowed, scores, -jnp.inf)
-    if causal:
+    if offset is not None:  # causal: query t stands at position offset + t
         key_position = start + lax.broadcasted_iota(jnp.int32, (length, size), 1)
-        allowed = key_position <= lax.broadcasted_iota(jnp.int32, (length, size), 0)
+        allowed = key_position <= offset + lax.broadcasted_iota(jnp.int32, (length, size), 0)
         scores = jnp.where(allowed, scores, -jnp.inf)
     return scores
 

@@ -13,7 +13,7 @@ from jax import Array
 from mmjax.attention.arguments import check_query_key, check_value
 from mmjax.attention.blockwise import blockwise_attention
 from mmjax.attention.masks import check_mask
-from mmjax.checks import require, require_one_of
+from mmjax.checks import require, require_one_of, require_type
 from mmjax.precision import wide_dtype
 
 Implementation = Literal["plain", "blockwise", "xla", "cudnn"]
@@ -94,6 +94,12 @@ def _builtin_attention(query, key, value, mask, implementation: str) -> Array:
     require(query.ndim == 4, where, "query", expected="rank 4 [B, H, T, D]", got=query)
     expected = f"[..., S, D] with the D of the key {list(key.shape)}"
     require(value.shape[-1] == key.shape[-1], where, "value", expected=expected, got=value)
+    if implementation == "cudnn":
+        half = query.dtype in (jnp.float16, jnp.bfloat16)
+        require_type(half, where, "query", expected="float16 or bfloat16", got=query)
+        if mask is not None:  # its kernel wants the last two axes in full
+            rows_and_columns = (query.shape[2], key.shape[2])
+            mask = jnp.broadcast_to(mask, (*mask.shape[:2], *rows_and_columns))
     query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
     # Inside, JAX mixes bfloat16 with float32, which the strict promotion of our tests forbids.
     with jax.numpy_dtype_promotion("standard"):

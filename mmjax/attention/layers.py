@@ -64,7 +64,8 @@ def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float = 1e-5) -> Ar
 
     x [..., M], scale γ and bias β [M]; returns the shape and dtype of x. Statistics run in at least
     float32. The backward pass is written by hand: it needs x̂ and 1/√(var + ε) only, where
-    differentiating the formula step by step would pass over the tokens three times more.
+    differentiating the formula step by step would pass over the tokens three times more. It is for
+    reverse-mode derivatives; `jax.jvp` is refused by JAX.
     Raises ValueError if M is zero or γ or β does not fit.
     Source: Ba et al. (2016), equations 3 and 4.
     """

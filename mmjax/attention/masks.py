@@ -11,22 +11,32 @@ from jax import Array
 from mmjax.checks import require, require_type
 
 
-def causal_mask(query_length: int, key_length: int | None = None, *, offset: int = 0) -> Array:
+def causal_mask(
+    query_length: int, key_length: int | None = None, *, offset: int | None = None
+) -> Array:
     """Query t, which stands at position `offset` + t, may attend to keys s ≤ `offset` + t.
 
-    With a cache of `offset` earlier keys, new queries see all of them. `key_length` defaults to
-    `offset` + `query_length`, so a single new query sees every key, itself included.
+    Of `key_length` keys the last `query_length` belong to the queries, unless an `offset` says
+    otherwise: the keys before them are in a cache, and new queries see all of them. A single new
+    query sees every key, itself included. Without a `key_length` there are `offset` +
+    `query_length` keys, and no cache by default. Lengths are Python numbers: they are shapes.
 
-    Returns bool [T, S]. Example, 2 queries after 1 cached key:
+    Returns bool [T, S]. Example, causal_mask(2, 3): 2 queries after 1 cached key:
         [[1, 1, 0],
          [1, 1, 1]]
-    Raises ValueError for a length below 1 or a negative offset.
+    Raises ValueError for a length below 1, a negative offset, or fewer keys than queries without
+    an offset.
     """
     where, one = "causal_mask", "at least 1"
     require(query_length >= 1, where, "query_length", expected=one, got=query_length)
-    require(offset >= 0, where, "offset", expected="at least 0", got=offset)
-    key_length = offset + query_length if key_length is None else key_length
+    require(offset is None or offset >= 0, where, "offset", expected="at least 0", got=offset)
+    if key_length is None:
+        key_length = (offset or 0) + query_length
     require(key_length >= 1, where, "key_length", expected=one, got=key_length)
+    if offset is None:
+        offset = key_length - query_length
+        expected = f"at least query_length = {query_length}, or an offset"
+        require(offset >= 0, where, "key_length", expected=expected, got=key_length)
     return jnp.arange(key_length)[None, :] <= offset + jnp.arange(query_length)[:, None]
 
 

@@ -126,10 +126,15 @@ class MultiHeadAttention(nnx.Module):
         return self.output(merge_heads(out))
 
     def with_weights(
-        self, x: Array, context: Array | None = None, *, mask: Array | None = None
+        self,
+        x: Array,
+        context: Array | None = None,
+        *,
+        mask: Array | None = None,
+        positions: Array | None = None,
     ) -> tuple[Array, Array]:
         """The same output, and beside it the weights [B, H, T, S] of every head, to look at."""
-        query, key, value = self._project(x, context, None)
+        query, key, value = self._project(x, context, positions)
         weights = attention_weights(query, self._share(key), mask=mask)
         out = jnp.einsum("bhts,bhsd->bhtd", weights.astype(value.dtype), self._share(value))
         return self.output(merge_heads(out)), weights
@@ -140,8 +145,11 @@ class MultiHeadAttention(nnx.Module):
         require(batch >= 1, where, "batch", expected="at least 1", got=batch)
         require(length >= 1, where, "length", expected="at least 1", got=length)
         dtype = self.key.kernel[...].dtype if dtype is None else dtype
-        empty = jnp.zeros((batch, self.key_value_heads, length, self.head_width), dtype)
-        return KeyValueCache(empty, empty, jnp.zeros((), jnp.int32))
+        shape = (batch, self.key_value_heads, length, self.head_width)
+        # Two arrays: one array given twice could not be donated.
+        return KeyValueCache(
+            jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32)
+        )
 
     def decode(
         self, x: Array, cache: KeyValueCache, *, mask: Array | None = None
@@ -151,8 +159,9 @@ class MultiHeadAttention(nnx.Module):
         Returns the output [B, T, M] and the cache with the new keys and values in it. The new
         tokens stand at the positions length, length + 1, …. Feeding a sequence piece by piece
         gives the output of the whole sequence under a causal mask. mask [T, S] or [B, 1, T, S],
-        with S the room of the cache, forbids more, for example padding. Raises ValueError when the
-        cache is known to be too short; inside `jit` its length is not known, and the caller counts.
+        with S the room of the cache, forbids more, for example padding. Always in the plain form.
+        Raises ValueError when the cache is known to be too short; inside `jit`, where its length is
+        not known, the output is NaN instead.
         """
         where = "MultiHeadAttention.decode"
         batch, room = cache.key.shape[0], cache.key.shape[2]
@@ -175,6 +184,7 @@ class MultiHeadAttention(nnx.Module):
             self._share(value).astype(query.dtype),
             mask=combine_masks(causal, mask),
         )
+        out = jnp.where(cache.length + new <= room, out, jnp.nan)
         return self.output(merge_heads(out)), KeyValueCache(key, value, cache.length + new)
 
     def _project(self, x, context, positions):
@@ -182,6 +192,9 @@ class MultiHeadAttention(nnx.Module):
         where = "MultiHeadAttention"
         require(x.ndim == 3, where, "x", expected="rank 3 [B, T, M]", got=x)
         if context is None:
+            same = self.key.kernel.shape[0] == self.query.kernel.shape[0]
+            expected = f"[B, S, {self.key.kernel.shape[0]}], the context_width"
+            require(same, where, "context", expected=expected, got=None)
             query, key, value = self._project_self(x)
         else:
             expected = f"[{x.shape[0]}, S, M_c] with the batch of x"

@@ -88,6 +88,7 @@ def _write(path: Path, arrays: Arrays) -> str:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             temporary = file.name
             file.write(hashlib.sha256(payload).digest() + payload)
+        os.chmod(temporary, 0o644)  # a class may share the folder; temporary files are private
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):

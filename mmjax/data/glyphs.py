@@ -8,6 +8,7 @@ Source: the DejaVu fonts 2.37 (free licence, LICENSE_DEJAVU in Matplotlib's font
 and Computer Modern fonts beside them, and the Unicode Character Database in `unicodedata`.
 """
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -117,7 +118,9 @@ def load_glyphs(size: int = 32, *, faces: Sequence[str] = FACES, cache: bool = T
 
 
 def _cache_name(size: int, faces: tuple[str, ...]) -> str:
-    which = {FACES: "dejavu", EXTRA_FACES: "extra"}.get(faces, "+".join(faces))
+    which = {FACES: "dejavu", EXTRA_FACES: "extra"}.get(faces)
+    if which is None:  # a file name has no room for the names of many faces
+        which = hashlib.sha256("+".join(faces).encode()).hexdigest()[:16]
     versions = f"matplotlib{matplotlib.__version__}-unicode{unicodedata.unidata_version}"
     return f"glyphs{_FORMAT}-{which}-{size}-{versions}.npz"
 

@@ -13,6 +13,7 @@ from flax import nnx
 from jax import Array
 
 from mmjax.attention import Linear
+from mmjax.checks import require
 from mmjax.losses import normalize
 from mmjax.models.encoders import (
     ImageEncoder,
@@ -24,12 +25,22 @@ from mmjax.models.encoders import (
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """The two encoders, the width E of the common space, and the first temperature."""
+    """The two encoders, the width E of the common space, and the first temperature.
+
+    Raises ValueError for a width below 1 or a temperature below 0.01, whose inverse is the cap.
+    """
 
     image: ImageEncoderConfig
     text: TextEncoderConfig
     embedding: int = 128
     initial_temperature: float = 0.07
+
+    def __post_init__(self):
+        where, temperature = type(self).__name__, self.initial_temperature
+        require(self.embedding >= 1, where, "embedding", expected="at least 1", got=self.embedding)
+        allowed = temperature >= 0.01
+        expected = "at least 0.01"
+        require(allowed, where, "initial_temperature", expected=expected, got=temperature)
 
 
 class CLIPOutput(NamedTuple):
@@ -58,7 +69,9 @@ class CLIP(nnx.Module):
         text_width = config.text.transformer.width
         self.image_projection = Linear(image_width, config.embedding, use_bias=False, rngs=rngs)
         self.text_projection = Linear(text_width, config.embedding, use_bias=False, rngs=rngs)
-        self.logit_scale = nnx.Param(jnp.asarray(-math.log(config.initial_temperature)))
+        self.logit_scale = nnx.Param(
+            jnp.asarray(-math.log(config.initial_temperature), jnp.float32)
+        )
 
     def encode_image(self, images: Array, *, dropout_key: Array | None = None) -> Array:
         """Images [B, side, side, C] in [0, 1] → unit vectors [B, E]."""

@@ -53,6 +53,11 @@ def _require_positive(config, *names: str) -> None:
         require(value >= 1, type(config).__name__, name, expected="at least 1", got=value)
 
 
+def _small_normal(rngs: nnx.Rngs, *shape: int) -> Array:
+    """Numbers to start from, normal with standard deviation 0.02, float32 also under x64."""
+    return 0.02 * jax.random.normal(rngs.params(), shape, jnp.float32)
+
+
 def _check_real(real: Array, shape: tuple[int, ...], where: str) -> None:
     """A mask of tokens has the shape [B, T] of the tokens."""
     expected = f"bool {list(shape)}"
@@ -83,7 +88,7 @@ class ImageEncoder(nnx.Module):
         width = config.transformer.width
         patches = (config.image_size // config.patch_size) ** 2
         self.patch = Linear(config.patch_size**2 * config.channels, width, rngs=rngs)
-        self.positions = nnx.Param(0.02 * rngs.normal((patches, width)))
+        self.positions = nnx.Param(_small_normal(rngs, patches, width))
         self.transformer = Transformer(config.transformer, rngs=rngs)
 
     def __call__(self, images: Array, *, dropout_key: Array | None = None) -> Array:
@@ -115,8 +120,8 @@ class TextEncoder(nnx.Module):
     def __init__(self, config: TextEncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.transformer.width
-        self.embedding = nnx.Param(0.02 * rngs.normal((config.vocabulary, width)))
-        self.positions = nnx.Param(0.02 * rngs.normal((config.length, width)))
+        self.embedding = nnx.Param(_small_normal(rngs, config.vocabulary, width))
+        self.positions = nnx.Param(_small_normal(rngs, config.length, width))
         self.transformer = Transformer(config.transformer, rngs=rngs)
 
     def __call__(self, tokens: Array, real: Array, *, dropout_key: Array | None = None) -> Array:

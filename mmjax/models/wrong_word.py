@@ -53,7 +53,7 @@ class WrongWord(nnx.Module):
         self.patch = Linear(config.patch_width, width, rngs=rngs)
 
         def table(rows: int) -> nnx.Param:
-            return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))
+            return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width), jnp.float32))
 
         self.words = table(config.vocabulary)
         self.kinds = table(2)

@@ -18,6 +18,8 @@ def random_shift(images: Array, key: Array, *, pixels: int) -> Array:
         images.ndim == 4, "random_shift", "images", expected="[B, height, width, C]", got=images
     )
     require(pixels >= 0, "random_shift", "pixels", expected="at least 0", got=pixels)
+    if pixels == 0:
+        return images
     sides = images.shape[1:]
     padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
     offsets = jax.random.randint(key, (len(images), 2), 0, 2 * pixels + 1)

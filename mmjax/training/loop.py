@@ -45,7 +45,7 @@ class History:
 def batches(
     data: dict[str, np.ndarray], batch_size: int, *, seed: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches in random order, every example once an epoch; the seed fixes the order.
+    """Endless batches in random order, no example twice in an epoch; the seed fixes the order.
 
     data: arrays with the same first axis N. The last N mod batch_size examples of an epoch wait
     for another epoch, so that all batches have one shape. Raises ValueError for no data, arrays of
@@ -99,11 +99,11 @@ def fit(
     run = make_train_steps(model, loss, optimizer)
     state, key = init_state(model, optimizer), jax.random.key(seed)
     history = History()
+    chunk = _stack(source, steps_per_call)
     for done in range(0, steps, steps_per_call):
-        chunk = [next(source) for _ in range(steps_per_call)]
-        stacked = {name: np.stack([batch[name] for batch in chunk]) for name in data}
         start = time.perf_counter()
-        state, metrics = run(state, stacked, key)
+        state, metrics = run(state, chunk, key)
+        chunk = _stack(source, steps_per_call)  # while the device is still at work
         metrics = jax.device_get(metrics)
         history.record(metrics, time.perf_counter() - start, batch_size * steps_per_call)
         if not np.isfinite(metrics["loss"]).all():
@@ -113,6 +113,12 @@ def fit(
     if progress:
         print(file=sys.stdout)
     return with_parameters(model, state.parameters), history
+
+
+def _stack(source: Iterator[dict[str, np.ndarray]], number: int) -> dict[str, np.ndarray]:
+    """The next batches as one, with a first axis of their number."""
+    chunk = [next(source) for _ in range(number)]
+    return {name: np.stack([batch[name] for batch in chunk]) for name in chunk[0]}
 
 
 def _show(done: int, steps: int, history: History) -> None:

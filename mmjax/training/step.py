@@ -9,6 +9,8 @@ import optax
 from flax import nnx
 from jax import Array
 
+from mmjax.checks import require
+
 Batch = Any
 LossFunction = Callable[[nnx.Module, Batch, Array], Array]
 
@@ -22,14 +24,25 @@ class TrainState(NamedTuple):
 
 
 def init_state(model: nnx.Module, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state at step 0. The parameters are copied, so donating the state spares the model."""
-    parameters = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    """The state at step 0. The parameters are copied, so donating the state spares the model.
+
+    Raises ValueError for a model with other variables than `nnx.Param`, such as the running
+    averages of a batch norm: nothing here would update them.
+    """
+    _, parameters, others = nnx.split(model, nnx.Param, ...)
+    kinds = sorted({type(variable).__name__ for _, variable in nnx.to_flat_state(others)})
+    require(not kinds, "init_state", "model", expected="only nnx.Param variables", got=str(kinds))
+    # A weak type would become a strong one in the first step, and the second compile again.
+    parameters = jax.tree.map(lambda x: jnp.array(x, x.dtype), nnx.to_pure_dict(parameters))
     return TrainState(parameters, optimizer.init(parameters), jnp.zeros((), jnp.int32))
 
 
 def with_parameters(model: nnx.Module, parameters: dict) -> nnx.Module:
-    """A model of the same structure that holds these parameters."""
-    return nnx.merge(nnx.graphdef(model), parameters)
+    """A model of the same structure with a copy of these parameters.
+
+    A copy, because the next training step uses up the arrays of the state.
+    """
+    return nnx.merge(nnx.graphdef(model), jax.tree.map(jnp.copy, parameters))
 
 
 def make_train_step(

@@ -14,8 +14,8 @@ from mmjax.attention.masks import causal_mask
 
 RNG = np.random.default_rng(0)
 LEADING = (2, 3)
-T, S, D, D_V = 13, 11, 5, 7
-BLOCKS = (1, 4, None)  # 11 keys: one at a time; 4, 4 and the remaining 3; all at once
+T, S, D, D_V = 11, 13, 5, 7
+BLOCKS = (1, 5, None)  # 13 keys: one at a time; 5, 5 and the remaining 3; all at once
 
 
 def inputs(leading=LEADING, dtype=np.float64, scale=1.0):
@@ -264,6 +264,10 @@ WRONG = {
     "mask": (ValueError, {"mask": jnp.ones((T, S + 1), bool)}),
     "mask dtype": (TypeError, {"mask": jnp.ones((T, S), jnp.float32)}),
     "block_size": (ValueError, {"block_size": 0}),
+    "key causal": (
+        ValueError,
+        {"causal": True, "key": (2, 3, T - 1, D), "value": (2, 3, T - 1, 7)},
+    ),
 }
 
 

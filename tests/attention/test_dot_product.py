@@ -10,7 +10,12 @@ from jax import export
 from jax.test_util import check_grads
 
 from mmjax import formulas
-from mmjax.attention import attention_weights, causal_mask, scaled_dot_product_attention
+from mmjax.attention import (
+    attention_weights,
+    causal_mask,
+    padding_mask,
+    scaled_dot_product_attention,
+)
 
 B, H, T, S, D, D_V = 2, 3, 7, 11, 5, 13
 CPU_IMPLEMENTATIONS = ("plain", "blockwise", "xla")
@@ -344,9 +349,14 @@ def test_the_builtin_kernel_is_asked_for_by_name(implementation, monkeypatch):
     out = scaled_dot_product_attention(
         query, key, value, mask=causal_mask(T, S), implementation=implementation
     )
-    shapes = ((B, T, H, D), (B, S, H, D), (B, S, H, D), (1, 1, T, S))
-    assert asked == [(*shapes, implementation)]
+    shapes = ((B, T, H, D), (B, S, H, D), (B, S, H, D))
+    assert asked == [(*shapes, (1, 1, T, S), implementation)]
     np.testing.assert_array_equal(out, query)
+    # cuDNN refuses a mask with a single row; XLA broadcasts it.
+    padding = padding_mask(jnp.ones((B, S), bool))
+    scaled_dot_product_attention(query, key, value, mask=padding, implementation=implementation)
+    rows = T if implementation == "cudnn" else 1
+    assert asked[1] == (*shapes, (B, 1, rows, S), implementation)
 
 
 def test_the_fastest_kernel_of_this_machine_agrees_with_the_formula():
@@ -413,6 +423,12 @@ Q, K, V = jnp.ones((2, 3, 7, 5)), jnp.ones((2, 3, 11, 5)), jnp.ones((2, 3, 11, 1
             {"implementation": "xla"},
             ValueError,
             r"'value': .*got float32\[2, 3, 11, 13\]",
+        ),
+        (
+            (Q, K, K),
+            {"implementation": "cudnn"},
+            TypeError,
+            r"'query': expected float16 or bfloat16, got float32\[2, 3, 7, 5\]",
         ),
     ],
 )

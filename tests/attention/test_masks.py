@@ -23,13 +23,15 @@ def as_ints(mask):
 def test_causal_worked_examples():
     assert as_ints(causal_mask(3)) == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
     assert as_ints(causal_mask(2, offset=1)) == [[1, 1, 0], [1, 1, 1]]
-    assert as_ints(causal_mask(2, 5)) == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
+    assert as_ints(causal_mask(2, 5)) == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    assert as_ints(causal_mask(2, 5, offset=0)) == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
     assert as_ints(causal_mask(2, 5, offset=2)) == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize("cached", [0, 1, 6])
 def test_a_single_new_query_sees_every_cached_key(cached):
     assert as_ints(causal_mask(1, offset=cached)) == [[1] * (cached + 1)]
+    assert as_ints(causal_mask(1, cached + 1)) == [[1] * (cached + 1)]
 
 
 def test_causal_mask_is_cut_out_of_a_longer_one():
@@ -95,6 +97,7 @@ BOOLS = jnp.ones((3, 5), bool)
     ("call", "error", "message"),
     [
         (lambda: causal_mask(0), ValueError, "'query_length': expected at least 1, got 0"),
+        (lambda: causal_mask(3, 2), ValueError, "'key_length': expected at least query_length = 3"),
         (lambda: causal_mask(1, 0), ValueError, "'key_length': expected at least 1, got 0"),
         (lambda: causal_mask(1, offset=-1), ValueError, "'offset': expected at least 0, got -1"),
         (lambda: padding_mask(FLOATS), TypeError, "'real': expected a boolean array"),

@@ -440,3 +440,28 @@ TURNED = MultiHeadAttention(30, 3, rotary_positions=True, rngs=RNGS)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_fresh_cache_can_be_donated_and_an_overfull_one_shows():
+    """Inside jit the cache's length is not known, so what does not fit is NaN, not wrong."""
+    layer = MultiHeadAttention(6, 2, rngs=nnx.Rngs(0))
+    decode = jax.jit(lambda x, cache: layer.decode(x, cache), donate_argnums=1)
+    cache, x = layer.init_cache(1, 2), jnp.ones((1, 1, 6))
+    finite = []
+    for _ in range(3):
+        out, cache = decode(x, cache)
+        finite.append(bool(jnp.isfinite(out).all()))
+    assert finite == [True, True, False]
+
+
+def test_a_context_of_another_width_may_not_be_left_out():
+    layer = MultiHeadAttention(6, 2, context_width=10, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="MultiHeadAttention.*'context'.*10.*None"):
+        layer(jnp.ones((1, 3, 6)))
+
+
+def test_with_weights_takes_positions():
+    layer = MultiHeadAttention(8, 2, rotary_positions=True, rngs=nnx.Rngs(0))
+    x, positions = jax.random.normal(jax.random.key(0), (1, 5, 8)), jnp.arange(5) * 3
+    out, _ = layer.with_weights(x, positions=positions)
+    np.testing.assert_allclose(out, layer(x, positions=positions), atol=1e-6)

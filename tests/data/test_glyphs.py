@@ -16,6 +16,7 @@ from matplotlib.ft2font import FT2Font, LoadFlags
 import mmjax
 from mmjax.data import EXTRA_FACES, FACES, Glyphs, ceiling, load_glyphs, split_glyphs
 from mmjax.data.glyph_splits import GlyphSplit, look_alikes, names_of_seen_words, picture_ceiling
+from mmjax.data.glyphs import _cache_name
 
 SMALL = {"size": 8, "faces": ("cmr10",)}  # 62 pictures: quick to draw again
 
@@ -397,3 +398,11 @@ def test_the_numbers_that_section_3_4_states(glyphs):
     assert round(256 * 255 / 2 * (counts * (counts - 1)).sum() / (39_665 * 39_664), 1) == 6.3
     alike = ceiling(glyphs, split).look_alikes
     assert ("LATIN CAPITAL LETTER P", "MATHEMATICAL BOLD CAPITAL RHO") in alike
+
+
+def test_any_choice_of_faces_has_a_file_name_that_others_may_read(cache):
+    load_glyphs(size=8, faces=("cmr10", "cmb10"))
+    (stored,) = cache.iterdir()
+    assert stored.stat().st_mode & 0o777 == 0o644
+    assert len(_cache_name(32, FACES + EXTRA_FACES)) < 120
+    assert _cache_name(32, FACES[::-1]) != _cache_name(32, FACES)

@@ -1,5 +1,6 @@
 """CLIP: unit vectors, a literal loss, every way to compile it, every platform, every precision."""
 
+import dataclasses
 import math
 
 import jax
@@ -161,3 +162,15 @@ def test_the_seed_decides_and_no_key_is_used_twice():
     first = [kernel.ravel()[:20] / kernel.std() for kernel in ours.values()]
     first += [kernel[1].ravel()[:20] / kernel.std() for kernel in ours.values() if kernel.ndim == 3]
     assert np.abs(np.corrcoef(first) - np.eye(len(first))).max() < 0.95
+
+
+def test_every_parameter_is_float32_also_under_x64(model, x64):
+    shapes = nnx.eval_shape(lambda: CLIP(model.config, rngs=nnx.Rngs(params=0)))
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(nnx.state(shapes))}
+    assert dtypes == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.009, -1.0])
+def test_a_temperature_whose_inverse_is_beyond_the_cap_is_refused(model, temperature):
+    with pytest.raises(ValueError, match="CLIPConfig.*'initial_temperature'.*0.01"):
+        dataclasses.replace(model.config, initial_temperature=temperature)

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from mmjax.attention import Transformer, TransformerConfig
+from mmjax.losses import clip_loss
 from mmjax.training import adamw, warmup_cosine
 from mmjax.training.optimizer import kernels_only
 
@@ -151,3 +152,38 @@ def test_only_kernels_decay_also_where_layers_are_stacked():
     assert decayed and all(path.endswith("['kernel']") for path in decayed)
     spared = {jax.tree_util.keystr(path) for path, decays in mask if not decays}
     assert not any("kernel" in path for path in spared)
+
+
+def test_the_scale_comes_back_from_its_cap():
+    """Pairs that fit drive logit_scale to ln 100 and not beyond; wrong pairs bring it down."""
+    pairs, cap = jnp.eye(4), math.log(100)
+    optimizer = adamw(0.05, 400, warmup=0)
+    parameters = {"logit_scale": jnp.float32(math.log(90))}
+    state = optimizer.init(parameters)
+
+    def follow(texts, parameters, state):
+        for _ in range(30):
+            gradient = jax.grad(lambda p: clip_loss(pairs, texts, p["logit_scale"]))(parameters)
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = optimizer.update(gradient, state, parameters)
+            parameters = optax.apply_updates(parameters, updates)
+            assert parameters["logit_scale"] <= cap + 1e-6
+        return parameters, state
+
+    texts = 0.99 * jnp.eye(4) + 0.01 * jnp.ones((4, 4))
+    parameters, state = follow(texts, parameters, state)
+    parameters, state = follow(-pairs, parameters, state)
+    assert parameters["logit_scale"] < cap - 0.3
+
+
+def test_warm_up_is_a_tenth_of_the_steps_by_default():
+    parameters = {"kernel": jnp.ones((2, 2))}
+    steps = []
+    for options in ({}, {"warmup": 5}):
+        optimizer = adamw(0.1, 50, **options)
+        state = optimizer.init(parameters)
+        with jax.numpy_dtype_promotion("standard"):
+            for _ in range(3):
+                updates, state = optimizer.update(parameters, state, parameters)
+        steps.append(updates["kernel"])
+    np.testing.assert_array_equal(*steps)

@@ -161,3 +161,27 @@ def test_train_steps_export(clip, platform):
         compiled = make(model, contrastive_loss, OPTIMIZER)
         exported = jax.export.export(compiled, platforms=[platform])(state, batch, key)
         assert exported.platforms == (platform,)
+
+
+@pytest.mark.parametrize("make", [make_train_step, make_train_steps])
+def test_a_weakly_typed_parameter_does_not_compile_the_step_twice(make):
+    model, optimizer = line(), adamw(RATE, 100)
+    model.extra = nnx.Param(jnp.asarray(1.0))  # weakly typed, as Python numbers make it
+    step, state = make(model, squared_error, optimizer), init_state(model, optimizer)
+    batch = draw(0, 7) if make is make_train_step else draw(0, 2, 7)
+    for _ in range(3):
+        state, _ = step(state, batch, jax.random.key(0))
+    assert step._cache_size() == 1
+
+
+def test_a_snapshot_survives_the_next_step():
+    model, optimizer = line(), adamw(RATE, 100)
+    step, state = make_train_step(model, squared_error, optimizer), init_state(model, optimizer)
+    snapshot = with_parameters(model, state.parameters)
+    state, _ = step(state, draw(0, 7), jax.random.key(0))
+    np.testing.assert_array_equal(snapshot.kernel[...], model.kernel[...])
+
+
+def test_variables_that_nothing_would_update_are_refused():
+    with pytest.raises(ValueError, match="init_state.*'model'.*only nnx.Param.*BatchStat"):
+        init_state(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), adamw(RATE, 100))
