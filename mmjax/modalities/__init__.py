@@ -1,7 +1,17 @@
 """From raw signals to tokens and a mask, one file a modality."""
 
+from mmjax.modalities.audio import (
+    audio_tokens,
+    frame,
+    hann_window,
+    inverse_short_time_fourier_transform,
+    log_mel_spectrogram,
+    short_time_fourier_transform,
+)
 from mmjax.modalities.byte_pairs import BytePairVocabulary
-from mmjax.modalities.image import patchify, unpatchify
+from mmjax.modalities.image import image_tokens, patchify, unpatchify
+from mmjax.modalities.mel import hertz_to_mel, mel_filter_bank, mel_to_hertz
+from mmjax.modalities.positions import grid_positions
 from mmjax.modalities.text import (
     END,
     PAD,
@@ -11,6 +21,7 @@ from mmjax.modalities.text import (
     Vocabulary,
     WordVocabulary,
 )
+from mmjax.modalities.video import tubelets, untubelets, video_tokens
 
 __all__ = [
     "END",
@@ -21,6 +32,20 @@ __all__ = [
     "ByteVocabulary",
     "Vocabulary",
     "WordVocabulary",
+    "audio_tokens",
+    "frame",
+    "grid_positions",
+    "hann_window",
+    "hertz_to_mel",
+    "image_tokens",
+    "inverse_short_time_fourier_transform",
+    "log_mel_spectrogram",
+    "mel_filter_bank",
+    "mel_to_hertz",
     "patchify",
+    "short_time_fourier_transform",
+    "tubelets",
     "unpatchify",
+    "untubelets",
+    "video_tokens",
 ]

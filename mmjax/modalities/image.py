@@ -7,7 +7,10 @@ same as a convolution with kernel and stride P, done as one matrix product.
 
 from typing import TypeVar
 
+import jax.numpy as jnp
+
 from mmjax.checks import require, require_type
+from mmjax.modalities.arguments import keep_real
 
 Array = TypeVar("Array")  # a NumPy or a JAX array: out comes what went in
 
@@ -69,6 +72,24 @@ def unpatchify(patches: Array, patch_size: int, height: int, width: int) -> Arra
     C = features // (P * P)
     grid = patches.reshape(B, rows, columns, P, P, C)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(B, height, width, C)
+
+
+def image_tokens(images, patch_size: int, *, here=None):
+    """A token for each patch, and which of them are real.
+
+    here: bool [B], False for an image that is missing and has no real token; all are here where
+    not given. The others: as `patchify`.
+
+    Returns tokens [B, T, P · P · C], zeros where not real, and mask bool [B, T], JAX arrays.
+    Raises as `patchify`, TypeError if `here` is not boolean, ValueError if it is not [B].
+    """
+    tokens = jnp.asarray(patchify(images, patch_size))
+    B, T, _ = tokens.shape
+    here = jnp.ones(B, bool) if here is None else jnp.asarray(here)
+    where = "image_tokens"
+    require_type(here.dtype == bool, where, "here", expected="a boolean array", got=here)
+    require(here.shape == (B,), where, "here", expected=f"shape [{B}]", got=here)
+    return keep_real(tokens, jnp.broadcast_to(here[:, None], (B, T)))
 
 
 def _check_patch_size(patch_size: int, where: str) -> None:
