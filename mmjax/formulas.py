@@ -232,3 +232,18 @@ def adamw_step(theta, m, v, g, t, rate, b1, b2, epsilon, weight_decay):
     mean, square = m / (1 - b1 ** (t + 1)), v / (1 - b2 ** (t + 1))
     step = mean / (np.sqrt(square) + epsilon) + weight_decay * theta
     return theta - rate * step, m, v
+
+
+# --- section 2.2: representation ---------------------------------------------------------------
+
+
+def cross_entropy(logits, labels, label_smoothing=0.0):
+    """mean_n Σ_c −t_nc log softmax(z_n)_c with t_nc = (1 − ε) [c = y_n] + ε / C, for z [N, C]."""
+    logits = np.asarray(logits, np.float64)
+    N, C = logits.shape
+    total = 0.0
+    for n in range(N):
+        for c in range(C):
+            target = (1 - label_smoothing) * (c == labels[n]) + label_smoothing / C
+            total -= target * (logits[n, c] - log_sum_exp(logits[n]))
+    return total / N
