@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.modalities import patchify, unpatchify
+from mmjax.modalities import image_tokens, patchify, unpatchify
 
 B, HEIGHT, WIDTH, C, P = 2, 15, 21, 5, 3  # 5 x 7 patches; no two axes agree by accident
 T, FEATURES = 35, 45
@@ -96,3 +96,30 @@ def test_wrong_patches_are_named(shape, message):
         unpatchify(np.zeros(shape), P, HEIGHT, WIDTH)
     with pytest.raises(ValueError, match="argument 'height, width'"):
         unpatchify(np.zeros((2, 35, 45)), P, HEIGHT + 1, WIDTH)
+
+
+# Tokens
+
+
+def test_tokens_and_a_missing_image():
+    x = images()
+    tokens, mask = image_tokens(x, P, here=np.array([True, False]))
+    assert (tokens.shape, mask.shape, mask.dtype) == ((B, T, FEATURES), (B, T), jnp.bool_)
+    assert mask[0].all() and not mask[1].any()
+    np.testing.assert_array_equal(tokens[0], patchify(x, P)[0])
+    np.testing.assert_array_equal(tokens[1], 0)
+    assert image_tokens(x, P)[1].all()
+
+
+def test_tokens_for_every_platform():
+    every, here = ("cpu", "cuda", "tpu"), jnp.array([True, False])
+    make = jax.jit(lambda x, here: image_tokens(x, P, here=here))
+    exported = jax.export.export(make, platforms=every)(jnp.asarray(images()), here)
+    assert exported.platforms == every
+
+
+def test_a_wrong_here_is_named():
+    with pytest.raises(TypeError, match=r"image_tokens: argument 'here': .*got int32\[2\]"):
+        image_tokens(images(), P, here=jnp.array([1, 0]))
+    with pytest.raises(ValueError, match=r"argument 'here': expected shape \[2\], got bool\[1\]"):
+        image_tokens(images(), P, here=np.array([True]))
