@@ -1,0 +1,19 @@
+"""Losses: contrastive ones, where a picture should fit its own text best, and cross-entropy."""
+
+from mmjax.losses.blockwise import blockwise_clip_loss
+from mmjax.losses.classification import cross_entropy
+from mmjax.losses.contrastive import clip_loss, info_nce
+from mmjax.losses.sigmoid import sigmoid_loss
+from mmjax.losses.similarity import MAX_LOGIT_SCALE, check_pairs, normalize, similarity_logits
+
+__all__ = [
+    "MAX_LOGIT_SCALE",
+    "blockwise_clip_loss",
+    "check_pairs",
+    "clip_loss",
+    "cross_entropy",
+    "info_nce",
+    "normalize",
+    "sigmoid_loss",
+    "similarity_logits",
+]
