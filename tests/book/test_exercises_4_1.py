@@ -1,23 +1,10 @@
-"""The exercises of section 4.1: the notebook's own checks accept the solutions, and only those.
+"""The exercises of section 4.1: the notebook's own checks accept the solutions, and only those."""
 
-The cells are taken from the notebook by their tags: "setup" (imports), "exercise" (the blank) and
-"check". So a check that drifts from its exercise, or a solution from its check, is noticed.
-"""
-
-import functools
-import importlib.util
-import json
 import math
-from pathlib import Path
 
-import jax
-import matplotlib as mpl
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "4_1_attention_mathematics.ipynb"
-SOLUTIONS = ROOT / "coursework" / "solutions" / "section_4_1.py"
 NAMES = {
     1: "my_softmax",
     2: "my_bill",
@@ -29,59 +16,32 @@ NAMES = {
 }
 
 
-@functools.cache
-def cells(tag):
-    """The sources of the notebook's cells with this tag, in order."""
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    tagged = [c for c in notebook["cells"] if tag in c["metadata"].get("tags", [])]
-    return ["".join(cell["source"]) for cell in tagged]
-
-
-@functools.cache
-def solutions():
-    spec = importlib.util.spec_from_file_location("section_4_1", SOLUTIONS)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def notebook():
-    """The names that the checks of the notebook find, with every exercise still a blank."""
-    names = {}
-    # As in a student's notebook, and nothing of it stays behind for other tests.
-    with mpl.rc_context(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        try:
-            for source in cells("setup") + cells("exercise"):
-                exec(source, names)
-            names["draw"] = np.random.default_rng(4)  # made in the check of exercise 4
-            yield names
-        finally:
-            jax.config.update("jax_enable_x64", False)
+def notebook(exercises):
+    notebook = exercises("4_1_attention_mathematics", "section_4_1")
+    notebook.namespace["draw"] = np.random.default_rng(4)  # made in the check of exercise 4
+    return notebook
 
 
-def verdict(notebook, number, capsys, answer=None):
-    if answer is not None:
-        notebook[NAMES[number]] = answer
-    capsys.readouterr()
-    exec(cells("check")[number - 1], notebook)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"Exercise {number}: ")
-    return line.removeprefix(f"Exercise {number}: ")
+def verdict(notebook, number, answer=None):
+    return notebook.verdict(number, **({} if answer is None else {NAMES[number]: answer}))
 
 
-def test_every_exercise_has_a_blank_a_check_and_a_solution():
-    assert len(cells("exercise")) == len(cells("check")) == len(NAMES)
+def test_every_exercise_has_a_blank_a_check_and_a_solution(notebook):
+    assert len(notebook.tagged("exercise")) == len(notebook.tagged("check")) == len(NAMES)
     for number, name in NAMES.items():
-        assert name in cells("exercise")[number - 1] and name in cells("check")[number - 1]
-        assert hasattr(solutions(), name)
+        assert (
+            name in notebook.tagged("exercise")[number - 1]
+            and name in notebook.tagged("check")[number - 1]
+        )
+        assert hasattr(notebook.solutions, name)
 
 
 @pytest.mark.parametrize("number", NAMES)
-def test_a_blank_is_not_solved_and_the_solution_is_correct(notebook, number, capsys):
-    assert verdict(notebook, number, capsys) == "not solved yet."
-    solution = getattr(solutions(), NAMES[number])
-    assert verdict(notebook, number, capsys, solution) == "correct."
+def test_a_blank_is_not_solved_and_the_solution_is_correct(notebook, number):
+    assert verdict(notebook, number) == "not solved yet."
+    solution = getattr(notebook.solutions, NAMES[number])
+    assert verdict(notebook, number, solution) == "correct."
 
 
 def overflowing_softmax(z):
@@ -131,6 +91,6 @@ def merge_without_empty_states(first, second):
         (7, merge_without_empty_states, "case 6"),
     ],
 )
-def test_a_common_mistake_is_named_with_a_hint(notebook, number, wrong, message, capsys):
-    line = verdict(notebook, number, capsys, wrong)
+def test_a_common_mistake_is_named_with_a_hint(notebook, number, wrong, message):
+    line = verdict(notebook, number, wrong)
     assert line.startswith("not yet right: ") and message in line and "Hint: " in line
