@@ -96,7 +96,7 @@ class JointModel(nnx.Module):
     def __init__(self, config: RepresentationConfig, *, rngs: nnx.Rngs):
         width, names = config.transformer.width, sorted(config.modalities)
         self.config = config
-        self.inputs = _inputs(config, rngs)
+        self.inputs = make_inputs(config, rngs)
         self.modality_embeddings = nnx.Dict({k: small_normal(rngs, 1, width) for k in names})
         self.transformer = Transformer(config.transformer, rngs=rngs)
         self.projection = Linear(width, config.embedding, use_bias=False, rngs=rngs)
@@ -107,7 +107,7 @@ class JointModel(nnx.Module):
 
     def tokens(self, inputs: Inputs, *, dropout_key: Array | None = None) -> tuple[Array, Array]:
         """The tokens [B, T, M] of all modalities in the order of their names, and their mask."""
-        streams, masks = _read(self.inputs, inputs, "JointModel")
+        streams, masks = read_inputs(self.inputs, inputs, "JointModel")
         for name in streams:
             streams[name] += self.modality_embeddings[name][...][None]
         x, mask = _concatenate(streams.values()), _concatenate(masks.values())
@@ -127,16 +127,16 @@ class CoordinatedModel(nnx.Module):
     def __init__(self, config: RepresentationConfig, *, rngs: nnx.Rngs):
         sizes, names = config.transformer, sorted(config.modalities)
         self.config = config
-        self.inputs = _inputs(config, rngs)
+        self.inputs = make_inputs(config, rngs)
         self.transformers = nnx.Dict({k: Transformer(sizes, rngs=rngs) for k in names})
-        self.projections = _projections(config, rngs)
+        self.projections = make_projections(config, rngs)
         self.logit_scale = nnx.Param(jnp.asarray(math.log(1 / 0.07), jnp.float32))
 
     def __call__(self, inputs: Inputs, *, dropout_key: Array | None = None) -> dict[str, Array]:
         """The vectors of the modalities that are given, by name."""
-        streams, masks = _read(self.inputs, inputs, "CoordinatedModel")
+        streams, masks = read_inputs(self.inputs, inputs, "CoordinatedModel")
         out = {}
-        for (k, x), key in zip(streams.items(), _split(dropout_key, len(streams)), strict=True):
+        for (k, x), key in zip(streams.items(), split_key(dropout_key, len(streams)), strict=True):
             x = self.transformers[k](x, mask=padding_mask(masks[k]), dropout_key=key)
             out[k] = normalize(self.projections[k](masked_mean(x, masks[k])))
         return out
@@ -158,19 +158,19 @@ class CrossAttentionModel(nnx.Module):
         expected = "at least two modalities"
         require(several, "CrossAttentionModel", "config", expected=expected, got=str(names))
         self.config = config
-        self.inputs = _inputs(config, rngs)
+        self.inputs = make_inputs(config, rngs)
         self.layers = nnx.List(
             nnx.Dict({k: CrossAttentionBlock(sizes, rngs=rngs) for k in names})
             for _ in range(sizes.layers)
         )
         self.norms = nnx.Dict({k: LayerNorm(sizes.width) for k in names})
-        self.projections = _projections(config, rngs)
+        self.projections = make_projections(config, rngs)
 
     def __call__(self, inputs: Inputs, *, dropout_key: Array | None = None) -> dict[str, Array]:
         """The vectors of the modalities that are given, by name."""
-        streams, masks = _read(self.inputs, inputs, "CrossAttentionModel")
-        for layer, key in zip(self.layers, _split(dropout_key, len(self.layers)), strict=True):
-            keys = dict(zip(streams, _split(key, len(streams)), strict=True))
+        streams, masks = read_inputs(self.inputs, inputs, "CrossAttentionModel")
+        for layer, key in zip(self.layers, split_key(dropout_key, len(self.layers)), strict=True):
+            keys = dict(zip(streams, split_key(key, len(streams)), strict=True))
             streams = {k: _read_others(layer[k], k, streams, masks, keys[k]) for k in streams}
         return {
             name: self.projections[name](masked_mean(self.norms[name](x), masks[name]))
@@ -191,20 +191,20 @@ def _read_others(block, name: str, streams: dict, masks: dict, key: Array | None
     return block(x, context, mask=mask, context_mask=seen, dropout_key=key)
 
 
-def _inputs(config: RepresentationConfig, rngs: nnx.Rngs) -> nnx.Dict:
+def make_inputs(config: RepresentationConfig, rngs: nnx.Rngs) -> nnx.Dict:
     """What brings the tokens of each modality to the width M, in the order of the names."""
     found, width = config.modalities, config.transformer.width
     return nnx.Dict({k: found[k].input(width, rngs) for k in sorted(found)})
 
 
-def _projections(config: RepresentationConfig, rngs: nnx.Rngs) -> nnx.Dict:
+def make_projections(config: RepresentationConfig, rngs: nnx.Rngs) -> nnx.Dict:
     """W_k [M, E] for each modality. Without a bias: zeros, for what is missing, stay zeros."""
     width, out = config.transformer.width, config.embedding
     names = sorted(config.modalities)
     return nnx.Dict({k: Linear(width, out, use_bias=False, rngs=rngs) for k in names})
 
 
-def _read(parts: nnx.Dict, inputs: Inputs, where: str) -> tuple[dict, dict]:
+def read_inputs(parts: nnx.Dict, inputs: Inputs, where: str) -> tuple[dict, dict]:
     """x_0 and the mask of each given modality, in the order of the names."""
     require(len(inputs) > 0, where, "inputs", expected="at least one modality", got="none")
     for name in inputs:
@@ -220,5 +220,5 @@ def _concatenate(arrays) -> Array:
     return jnp.concatenate(list(arrays), axis=1)
 
 
-def _split(key: Array | None, number: int) -> list:
+def split_key(key: Array | None, number: int) -> list:
     return [None] * number if key is None else list(jax.random.split(key, number))
