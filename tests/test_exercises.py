@@ -7,7 +7,7 @@ import pytest
 from mmjax.exercises import check, check_function
 
 
-@pytest.mark.parametrize("blank", [None, ..., (1.0, None), {"dQ": ...}])
+@pytest.mark.parametrize("blank", [None, ..., (None, [...]), {"dQ": ..., "dK": None}])
 def test_a_blank_is_not_solved_yet(blank, capsys):
     assert check("4.1.a", blank, np.ones(2)) is False
     assert capsys.readouterr().out == "4.1.a: not solved yet.\n"
@@ -58,6 +58,23 @@ def test_a_wrong_answer_is_named_with_the_hint(answer, expected, message, capsys
     assert out.endswith("Hint: Look at the rows.\n")
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected", "message"),
+    [
+        ((1.0, None), (1.0, 2.0), "still open: 1; the other parts are right."),
+        ((None, [2.0, ...]), (1.0, [2.0, 3.0]), "part 1: still open: 1; the other parts are right"),
+        ({"a": 1, "b": None}, {"a": 1, "b": 2}, "still open: 'b'; the other parts are right."),
+        ({"a": 5, "b": ..., "c": None}, {"a": 1, "b": 2, "c": 3}, "where you have 5; still open: "),
+    ],
+)
+def test_a_container_partly_filled_names_what_is_open_and_checks_the_rest(
+    answer, expected, message, capsys
+):
+    assert check("e", answer, expected) is False
+    out = capsys.readouterr().out
+    assert out.startswith("e: not yet right: ") and message in out
+
+
 def test_the_tolerance_is_relative_to_the_largest_number_expected():
     assert check("e", np.array([1e6, 1.0]), np.array([1e6, 0.0]))
     assert not check("e", np.array([1.0, 1e-3]), np.array([1.0, 0.0]))
@@ -91,3 +108,21 @@ def test_a_function_that_writes_into_its_argument_does_not_change_the_next_case(
     shared = np.zeros(2)
     assert check_function("e", in_place, [(shared,), (shared,)], lambda x: x + 1)
     assert shared.tolist() == [0.0, 0.0]
+
+
+def over_the_sum(scores):
+    with np.errstate(invalid="warn", over="warn"):
+        return np.nan_to_num(np.exp(scores) / np.exp(scores).sum())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as in a student's notebook
+def test_a_warning_can_be_a_wrong_answer(capsys):
+    cases, expected = [(np.zeros(2),), (np.array([1000.0, -np.inf]),)], over_the_sum
+    assert check_function("e", over_the_sum, cases, expected)
+    assert not check_function("e", over_the_sum, cases, expected, warnings_allowed=False)
+    assert "case 2 gives the warning: overflow encountered in exp." in capsys.readouterr().out
+    underflow = [(np.array([-2000.0]),)]
+    assert check_function("e", np.exp, underflow, np.exp, warnings_allowed=False)
+    with np.errstate(over="ignore"):  # switched off elsewhere
+        assert not check_function("e", np.exp, cases, lambda x: x, warnings_allowed=False)
+    assert check_function("e", np.exp, cases[:1], np.exp, warnings_allowed=False)
