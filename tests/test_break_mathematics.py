@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.break_mathematics import first_line, occurrences
+from tools.break_mathematics import first_line, main, occurrences
 from tools.mistakes import MISTAKES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,3 +27,9 @@ def test_the_most_telling_line_of_a_failure():
     message = "AssertionError: \nNot equal\nMax absolute difference among violations: 0.3\n"
     assert first_line(message) == "Max absolute difference among violations: 0.3"
     assert first_line("AssertionError: assert 1 == 2\n more") == "AssertionError: assert 1 == 2"
+
+
+def test_one_mistake_from_beginning_to_end(capsys):
+    """The copy is complete, the tests pass in it, the mistake is made there and caught."""
+    assert main(["recall@K"]) == 0
+    assert "1 of 1 mistakes caught" in capsys.readouterr().out

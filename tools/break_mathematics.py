@@ -1,6 +1,6 @@
 """Breaks the mathematics on purpose, one mistake at a time, and expects a test to notice.
 
-    python tools/break_mathematics.py            every mistake of tools/mistakes.py
+    python tools/break_mathematics.py            every mistake of tools/mistakes.py, about 5 minutes
     python tools/break_mathematics.py rotary     those with this word in their name
 
 It works on a copy in a temporary folder, prints a Markdown table, and exits with 1 if a mistake
@@ -81,13 +81,8 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MISTAKES if all(word in m.name for word in words)]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("mmjax", "tests", "tools", "book", "notebooks", "pyproject.toml"):
-            source = ROOT / name
-            if source.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__", "*.ipynb_checkpoints")
-                shutil.copytree(source, copy / name, ignore=ignore)
-            elif source.exists():
-                shutil.copy(source, copy / name)
+        hidden = shutil.ignore_patterns(".*", "__pycache__", "build")
+        shutil.copytree(ROOT, copy, ignore=hidden, dirs_exist_ok=True)
         tests = tuple(sorted({test for mistake in chosen for test in mistake.tests}))
         code, test, message = run_tests(copy, tests)
         if code:

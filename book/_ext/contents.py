@@ -1,7 +1,8 @@
 """Puts the pages and notebooks that exist in reading order: a section's page, then its notebook.
 
-The first page says `<!-- contents -->` where the list belongs. A chapter that nobody has written
-yet is not shown.
+The first page has `<!-- contents -->` and `<!-- end of contents -->` around the list. What stands
+between them is for a reader of the repository; the built page shows a list of what is there. A
+chapter that nobody has written yet is not shown.
 """
 
 import re
@@ -70,7 +71,9 @@ def fill_in_contents(app, docname: str, source: list[str]) -> None:
             parts += [f"**{caption}**", "", visible_list(entries, app.env), ""]
             parts.append(toctree(caption, entries))
     parts.append(toctree("Appendix", [doc for doc in APPENDIX if doc in docs]))
-    source[0] = source[0].replace("<!-- contents -->", "\n".join(parts))
+    before, rest = source[0].split("<!-- contents -->")
+    after = rest.split("<!-- end of contents -->")[1]
+    source[0] = before + "\n".join(parts) + after
 
 
 def setup(app):
