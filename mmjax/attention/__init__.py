@@ -1,5 +1,6 @@
 """Attention: masks, positions, the formula, many heads, the Transformer (chapters 3.1 and 4)."""
 
+from mmjax.attention.activations import ACTIVATIONS, Activation, gelu_tanh, quick_gelu
 from mmjax.attention.blockwise import blockwise_attention
 from mmjax.attention.dot_product import attention_weights, scaled_dot_product_attention
 from mmjax.attention.layers import LayerNorm, Linear, dropout, gelu, layer_norm, linear
@@ -20,7 +21,9 @@ from mmjax.attention.transformer import (
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "MLP",
+    "Activation",
     "CrossAttentionBlock",
     "KeyValueCache",
     "LayerNorm",
@@ -35,11 +38,13 @@ __all__ = [
     "combine_masks",
     "dropout",
     "gelu",
+    "gelu_tanh",
     "layer_norm",
     "linear",
     "merge_heads",
     "padding_mask",
     "prefix_mask",
+    "quick_gelu",
     "rotary",
     "scaled_dot_product_attention",
     "sinusoidal_positions",

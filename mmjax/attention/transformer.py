@@ -9,10 +9,11 @@ import jax
 from flax import nnx
 from jax import Array
 
+from mmjax.attention.activations import ACTIVATIONS, Activation
 from mmjax.attention.dot_product import Implementation
-from mmjax.attention.layers import LayerNorm, Linear, dropout, gelu
+from mmjax.attention.layers import LayerNorm, Linear, dropout
 from mmjax.attention.multi_head import MultiHeadAttention
-from mmjax.checks import require
+from mmjax.checks import require, require_one_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class TransformerConfig:
     `dropout` is the rate on each branch before it joins the residual stream. `remat` recomputes
     each block in the backward pass instead of storing what is inside it. `unroll` is how many
     blocks one step of the loop over the layers holds: 1 compiles fastest, `layers` runs fastest on
-    a CPU; the numbers are the same.
+    a CPU; the numbers are the same. `activation` and `epsilon` (of the norms) are for the numbers
+    of published models.
     """
 
     layers: int
@@ -36,6 +38,8 @@ class TransformerConfig:
     implementation: Implementation = "plain"
     remat: bool = False
     unroll: int = 1
+    activation: Activation = "gelu"
+    epsilon: float = 1e-5
 
     def __post_init__(self):
         where = type(self).__name__
@@ -46,6 +50,8 @@ class TransformerConfig:
         require(ok, where, "hidden", expected="None or at least 1", got=self.hidden)
         expected = "0 <= dropout < 1"
         require(0 <= self.dropout < 1, where, "dropout", expected=expected, got=self.dropout)
+        require_one_of(self.activation, ACTIVATIONS, where, "activation")
+        require(self.epsilon > 0, where, "epsilon", expected="above 0", got=self.epsilon)
 
     def attention(self, *, rngs: nnx.Rngs, context: bool = False) -> MultiHeadAttention:
         """A multi-head attention of these sizes; `context=True` for one that reads a context."""
@@ -59,16 +65,25 @@ class TransformerConfig:
             rngs=rngs,
         )
 
+    def norm(self) -> LayerNorm:
+        """A layer normalisation of these sizes."""
+        return LayerNorm(self.width, epsilon=self.epsilon)
+
+    def mlp(self, *, rngs: nnx.Rngs) -> "MLP":
+        """A position-wise network of these sizes."""
+        return MLP(self.width, self.hidden or 4 * self.width, self.activation, rngs=rngs)
+
 
 class MLP(nnx.Module):
     """The position-wise network: MLP(x) = W_2 GELU(W_1 x + b_1) + b_2, [..., M] → [..., M]."""
 
-    def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, hidden: int, activation: Activation = "gelu", *, rngs: nnx.Rngs):
+        self.activation = activation
         self.expand = Linear(width, hidden, rngs=rngs)
         self.contract = Linear(hidden, width, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        return self.contract(gelu(self.expand(x)))
+        return self.contract(ACTIVATIONS[self.activation](self.expand(x)))
 
 
 class TransformerBlock(nnx.Module):
@@ -79,10 +94,10 @@ class TransformerBlock(nnx.Module):
     """
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        self.attention_norm = LayerNorm(config.width)
+        self.attention_norm = config.norm()
         self.attention = config.attention(rngs=rngs)
-        self.mlp_norm = LayerNorm(config.width)
-        self.mlp = MLP(config.width, config.hidden or 4 * config.width, rngs=rngs)
+        self.mlp_norm = config.norm()
+        self.mlp = config.mlp(rngs=rngs)
         self.dropout = config.dropout
 
     def __call__(
@@ -104,7 +119,7 @@ class CrossAttentionBlock(nnx.Module):
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
         self.block = TransformerBlock(config, rngs=rngs)
-        self.context_norm = LayerNorm(config.width)
+        self.context_norm = config.norm()
         self.context_attention = config.attention(rngs=rngs, context=True)
         self.dropout = config.dropout
 
@@ -136,7 +151,7 @@ class Transformer(nnx.Module):
         self.config = config
         make = nnx.vmap(lambda rngs: TransformerBlock(config, rngs=rngs))
         self.blocks = make(rngs.split(config.layers))
-        self.norm = LayerNorm(config.width)
+        self.norm = config.norm()
 
     def __call__(
         self, x: Array, *, mask: Array | None = None, dropout_key: Array | None = None
