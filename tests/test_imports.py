@@ -14,6 +14,7 @@ FLOORS = {
     "mmjax.losses": 4,
     "mmjax.models": 4,
     "mmjax.evaluation": 5,
+    "mmjax.pretrained": 5,
     "mmjax.training": 5,
 }
 # Beside the house: they know no model, and nothing of the house knows them.

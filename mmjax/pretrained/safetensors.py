@@ -1,0 +1,66 @@
+"""Reads the safetensors format: names, shapes and raw numbers, and nothing that could be run.
+
+A file is 8 bytes with the length of a header, the header as JSON, and the bytes of the tensors:
+    {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {…}}
+"""
+
+import json
+import math
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+DTYPES = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(jnp.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(bool),
+}
+MAX_HEADER = 100_000_000
+"""Bytes; the limit of the format's own reader."""
+
+
+def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
+    """All tensors of a file by name, as read-only views of the file: nothing is read yet.
+
+    Raises ValueError for a file that is no whole safetensors file; OSError if it cannot be opened.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    _require(size >= 8, path, f"{size} bytes are too few")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        _require(length <= min(size - 8, MAX_HEADER), path, f"a header of {length} bytes")
+        header = file.read(length)
+    try:
+        entries = json.loads(header)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: not a safetensors file: {error}") from None
+    _require(isinstance(entries, dict), path, "the header is no mapping")
+    entries.pop("__metadata__", None)
+    room = size - 8 - length
+    data = np.memmap(path, np.uint8, "r", offset=8 + length) if room else np.zeros(0, np.uint8)
+    return {name: _tensor(path, name, entry, data) for name, entry in entries.items()}
+
+
+def _tensor(path: Path, name: str, entry, data: np.ndarray) -> np.ndarray:
+    try:
+        dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+        first, last = entry["data_offsets"]
+        bytes_needed = math.prod(shape) * dtype.itemsize
+        whole = 0 <= first <= last <= len(data) and all(side >= 0 for side in shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name}: tensor '{name}': cannot be read ({error!r})") from None
+    _require(whole, path, f"tensor '{name}' ends at byte {last} of {len(data)}")
+    _require(last - first == bytes_needed, path, f"tensor '{name}' has {last - first} bytes")
+    return np.asarray(data[first:last]).view(dtype).reshape(shape)
+
+
+def _require(condition: bool, path: Path, what: str) -> None:
+    if not condition:
+        raise ValueError(f"{path.name}: not a whole safetensors file: {what}")
