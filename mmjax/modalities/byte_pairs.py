@@ -68,13 +68,15 @@ class BytePairVocabulary(Vocabulary):
 
     def parts(self, text: str) -> list[str]:
         """The parts of a text, which joined give the text again."""
-        return [part for chunk in _CHUNK.findall(text) for part in _split(chunk, self._ranks)]
+        return [
+            part for chunk in _CHUNK.findall(text) for part in split_parts(list(chunk), self._ranks)
+        ]
 
     def token_ids(self, text: str) -> list[int]:
         ids: list[int] = []
         for chunk in _CHUNK.findall(text):
             if chunk not in self._known_chunks:
-                parts = _split(chunk, self._ranks)
+                parts = split_parts(list(chunk), self._ranks)
                 self._known_chunks[chunk] = [self._index.get(part, UNKNOWN) for part in parts]
             ids += self._known_chunks[chunk]
         return ids
@@ -83,9 +85,8 @@ class BytePairVocabulary(Vocabulary):
         return "".join(self.symbols[token] for token in token_ids)
 
 
-def _split(chunk: str, ranks: dict[Pair, int]) -> list[str]:
-    """Applies the merges to one chunk, the earliest learned first."""
-    parts = list(chunk)
+def split_parts(parts: list[str], ranks: dict[Pair, int]) -> list[str]:
+    """Applies the merges to the characters of one chunk, the earliest learned first."""
     while len(parts) > 1:
         pair = min(zip(parts, parts[1:], strict=False), key=lambda p: ranks.get(p, len(ranks)))
         if pair not in ranks:
