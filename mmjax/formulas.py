@@ -383,12 +383,12 @@ def best_fit(posteriors_a, posteriors_b, prior):
     return score
 
 
-# Section 2.3, fusion. One example; xs, Ws, … are lists with an entry for each of K modalities in one
-# order, present [K] says which are there (δ_m).
+# Section 2.3, fusion. One example; xs, Ws, … are lists with an entry for each of K modalities,
+# present [K] says which are there (δ_m).
 
 
 def concatenation_fusion(xs, Ws, bs, present):
-    """z = Σ_m δ_m (x_m W_m + b_m) for x_m [E_m], W_m [E_m, E], b_m [E]; zero if nothing is there."""
+    """z = Σ_m δ_m (x_m W_m + b_m) for x_m [E_m], W_m [E_m, E], b_m [E]; 0 if nothing is there."""
     z = np.zeros(len(bs[0]))
     for m, there in enumerate(present):
         if there:
@@ -442,7 +442,11 @@ def modality_gates(logits, present, kind):
     here = [m for m in range(len(a)) if present[m]]
     g = np.zeros_like(a)
     for m in here:
-        g[m] = 1 / (1 + np.exp(-a[m])) if kind == "sigmoid" else softmax(a[here], axis=0)[here.index(m)]
+        g[m] = (
+            1 / (1 + np.exp(-a[m]))
+            if kind == "sigmoid"
+            else softmax(a[here], axis=0)[here.index(m)]
+        )
     return g
 
 
@@ -455,7 +459,8 @@ def gated_fusion(values, logits, present, kind):
 def gated_fusion_gradients(values, logits, dz, present, kind):
     """Gradients of Σ dz ∘ z with respect to values and logits [K, E].
 
-    dv_m = g_m ∘ dz. Sigmoid: da_m = g_m ∘ (1 − g_m) ∘ v_m ∘ dz. Softmax: da_m = g_m ∘ (v_m − z) ∘ dz.
+    dv_m = g_m ∘ dz. Sigmoid: da_m = g_m ∘ (1 − g_m) ∘ v_m ∘ dz.
+    Softmax: da_m = g_m ∘ (v_m − z) ∘ dz.
     """
     values = np.asarray(values, np.float64)
     g, z = modality_gates(logits, present, kind), gated_fusion(values, logits, present, kind)
@@ -473,8 +478,11 @@ def gated_unit(xs, Vs, ds, U, present, kind):
 
     u = [δ_1 x_1, …, δ_K x_K, δ_1, …, δ_K]; U [Σ E_m + K, K·E]. Returns z [E].
     """
-    shown = [np.asarray(x, np.float64) if p else np.zeros(len(x)) for x, p in zip(xs, present)]
-    values = np.array([np.tanh(x @ V + d) for x, V, d in zip(shown, Vs, ds)])
+    K = len(xs)
+    shown = [
+        np.asarray(xs[m], np.float64) if present[m] else np.zeros(len(xs[m])) for m in range(K)
+    ]
+    values = np.array([np.tanh(shown[m] @ Vs[m] + ds[m]) for m in range(K)])
     u = np.concatenate([*shown, np.asarray(present, np.float64)])
     return gated_fusion(values, (u @ U).reshape(values.shape), present, kind)
 
