@@ -20,7 +20,7 @@ from mmjax.models.representation import (
 
 B, E, V = 3, 5, 13
 SIZES = TransformerConfig(layers=2, width=6, heads=2, hidden=7)
-SPECS = {"video": Tokens(11, 4), "audio": Tokens(3, 2), "text": Words(V, 5), "image": Tokens(2, 3)}
+SPECS = {"video": Tokens(11, 4), "audio": Tokens(3, 2), "text": Words(V, 5)}
 CONFIG = RepresentationConfig(SPECS, SIZES, E)
 KINDS = (JointModel, CoordinatedModel, CrossAttentionModel)
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -107,7 +107,7 @@ def test_what_is_missing_has_no_influence(kind):
 @every_kind
 def test_hidden_and_not_given_are_the_same(x64, kind):
     run, inputs = compiled(make(kind, np.float64)), make_inputs(np.float64)
-    hidden = as_dict(run(hide(inputs, "audio", "image")))
+    hidden = as_dict(run(hide(inputs, "audio")))
     left_out = as_dict(run({name: inputs[name] for name in ("text", "video")}))
     for name, vector in left_out.items():
         np.testing.assert_allclose(vector, hidden[name], atol=1e-13)
@@ -174,8 +174,8 @@ def test_who_depends_on_whom():
     """Tied by a loss: nobody reads another. Tied by attention: everybody reads everybody."""
     assert influence(CoordinatedModel, "audio", "audio")
     assert not influence(CoordinatedModel, "audio", "video")
-    assert not influence(CoordinatedModel, "text", "image")
-    for output, source in (("audio", "video"), ("text", "image"), ("video", "video")):
+    assert not influence(CoordinatedModel, "text", "video")
+    for output, source in (("audio", "video"), ("text", "video"), ("video", "video")):
         assert influence(CrossAttentionModel, output, source)
 
 
@@ -240,7 +240,7 @@ def test_exports(kind):
 @every_kind
 def test_wrong_inputs_are_named(kind):
     model, inputs = make(kind), make_inputs()
-    with pytest.raises(ValueError, match="'inputs'.*one of 'audio', 'image', 'text', 'video'"):
+    with pytest.raises(ValueError, match="'inputs'.*one of 'audio', 'text', 'video'"):
         model({"smell": inputs["audio"]})
     with pytest.raises(ValueError, match="'inputs'.*at least one modality"):
         model({})
