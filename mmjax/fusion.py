@@ -146,7 +146,7 @@ def modality_dropout(present: Mapping[str, Array], rate: float, key: Array) -> d
     present: name → bool [B], what is there; key: a JAX random key. Returns name → bool [B]. What
     was missing stays missing.
     Raises ValueError unless 0 ≤ rate ≤ 1, and for arrays that do not fit.
-    Source: Neverova et al. (2016), section 3.3; that one modality always stays is ours.
+    Source: Neverova et al. (2016), ModDrop; that one modality always stays is ours.
     """
     where = "modality_dropout"
     require(0 <= rate <= 1, where, "rate", expected="0 <= rate <= 1", got=rate)
