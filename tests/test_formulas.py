@@ -1,6 +1,6 @@
 """The oracle itself, against closed forms, hand computation and finite differences.
 
-Everything else is compared with `mmjax/formulas.py`, so here it is compared with results that need
+Everything else is compared with `mmjax/formulas`, so here it is compared with results that need
 none of its code.
 """
 

@@ -203,7 +203,7 @@ ATTENTION_MISTAKES = [
     ),
     Mistake(
         "the oracle's gradient without the softmax correction",
-        "mmjax/formulas.py",
+        "mmjax/formulas/attention.py",
         "dS = P * (dP - (P * dP).sum(axis=1, keepdims=True))",
         "dS = P * dP",
         ("tests/test_formulas.py::test_attention_gradients_are_finite_differences",),
