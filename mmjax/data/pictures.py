@@ -82,4 +82,4 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
         low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(values).all()):
         raise ValueError("holds values that are not finite")
-    return np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+    return np.rint((values - low) / (high - low or 1.0) * 255).astype(np.uint8)

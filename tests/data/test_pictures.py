@@ -93,14 +93,10 @@ def test_grey_is_the_same_in_all_three(tmp_path, mode, value):
     assert (read_picture(path, 5) == expected).all()
 
 
-def deep(values, kind):
-    return Image.fromarray(np.full((4, 4), values, kind) if np.isscalar(values) else values)
-
-
 @pytest.mark.parametrize("form", ["png", "tiff", "ppm"])
 def test_sixteen_bits_are_divided_by_257(tmp_path, form):
     levels = np.array([[0, 128, 257], [25700, 40000, 65535]], np.uint16)
-    picture = read_picture(save(tmp_path / f"x.{form}", deep(levels, None)), (2, 3))
+    picture = read_picture(save(tmp_path / f"x.{form}", Image.fromarray(levels)), (2, 3))
     np.testing.assert_array_equal(picture[..., 0], np.rint(levels / 257).astype(np.uint8))
     assert (picture == picture[..., :1]).all()
 
@@ -114,20 +110,22 @@ def test_big_endian_sixteen_bits(tmp_path):
 
 def test_floating_point_numbers(tmp_path):
     fractions = np.array([[0, 0.2, 1]], np.float32)
-    picture = read_picture(save(tmp_path / "x.tiff", deep(fractions, None)), (1, 3))
+    picture = read_picture(save(tmp_path / "x.tiff", Image.fromarray(fractions)), (1, 3))
     assert picture[0, :, 0].tolist() == [0, 51, 255]
     wide = np.array([[-100, 0, 400]], np.float32)
-    picture = read_picture(save(tmp_path / "x.tiff", deep(wide, None)), (1, 3))
+    picture = read_picture(save(tmp_path / "x.tiff", Image.fromarray(wide)), (1, 3))
     assert picture[0, :, 0].tolist() == [0, 51, 255]
-    save(tmp_path / "x.tiff", deep(np.array([[0, np.nan, 1]], np.float32), None))
+    save(tmp_path / "x.tiff", Image.fromarray(np.array([[0, np.nan, 1]], np.float32)))
     with pytest.raises(DataError, match="x.tiff: .*not finite"):
         read_picture(tmp_path / "x.tiff", 3)
 
 
 def test_integers_beyond_sixteen_bits_are_stretched(tmp_path):
     levels = np.array([[-1000, 0, 99_000]], np.int32)
-    picture = read_picture(save(tmp_path / "x.tiff", deep(levels, None)), (1, 3))
+    picture = read_picture(save(tmp_path / "x.tiff", Image.fromarray(levels)), (1, 3))
     assert picture[0, :, 0].tolist() == [0, 3, 255]
+    save(tmp_path / "x.tiff", Image.fromarray(np.full((1, 3), 99_000, np.int32)))
+    assert (read_picture(tmp_path / "x.tiff", 3) == 0).all()  # nothing to stretch
 
 
 def test_what_is_transparent_is_white(tmp_path):
