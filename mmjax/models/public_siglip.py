@@ -24,7 +24,8 @@ from mmjax.models.token_encoder import require_positive, small_normal
 class SigLIPConfig:
     """Sizes of a published SigLIP; both towers end in vectors of one width E.
 
-    The image width is E itself; `embedding` is what the text is mapped to.
+    The image width is E itself; `embedding` is what the text is mapped to. Where `patch_size` does
+    not divide `image_size` (14 and 384 in one of them), the last rows and columns are not read.
     """
 
     image_size: int
@@ -81,7 +82,8 @@ class SigLIP(nnx.Module):
     def encode_image(self, images: Array) -> Array:
         """Unit vectors [B, E]. Raises ValueError for images of another size."""
         check_images(images, self.config.image_size)
-        x = self.patches(patchify(images, self.config.patch_size))
+        cut = self.config.image_size // self.config.patch_size * self.config.patch_size
+        x = self.patches(patchify(images[:, :cut, :cut], self.config.patch_size))
         x = self.image_transformer(x + self.image_positions[...][None])
         return normalize(self.pool(x))
 
