@@ -31,3 +31,13 @@ def test_every_notebook_is_listed_in_order():
 @pytest.mark.parametrize("link", sorted(set(LINKS) - {x for x in LINKS if x.endswith(".ipynb")}))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).exists()
+
+
+def test_the_list_of_pages_in_the_repository_is_complete():
+    """The built book lists what is there by itself; a reader of the repository has this list."""
+    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"\]\((\w+\.md)\)", index.split("<!-- contents -->")[1])
+    pages = {path.name for path in (ROOT / "book").glob("*.md")} - {"index.md"}
+    assert sorted(listed) == sorted(pages)
+    sections = [page for page in listed if page[0].isdigit()]
+    assert sections == sorted(sections)
