@@ -29,8 +29,9 @@ def blockwise_clip_loss(
     computes the logits z of each block again, and sends back
     dL/dz_nm = ( e^{z_nm − LSE_n} + e^{z_nm − LSE_m} − 2 [n = m] ) / 2N.
 
-    Arguments and errors as in `clip_loss`; block_size: images in a step. A running maximum is kept
-    because e^{±100} does not fit into float32. Reverse-mode derivatives only.
+    Arguments and errors as in `clip_loss`, without label smoothing; block_size: images in a step. A
+    running maximum is kept because e^{±100} does not fit into float32. Reverse-mode derivatives
+    only.
     Source: as `clip_loss`; in blocks: Cheng et al. (2024), "Breaking the memory barrier: near
     infinite batch size scaling for contrastive loss", here with both directions in one pass.
     """

@@ -90,6 +90,8 @@ class SigLIP(nnx.Module):
     def encode_text(self, tokens: Array) -> Array:
         """Unit vectors [B, E]. Raises TypeError or ValueError for tokens that do not fit."""
         check_tokens(tokens, self.config.vocabulary, self.config.length)
+        whole, length = tokens.shape[1] == self.config.length, self.config.length
+        require(whole, "encode_text", "tokens", expected=f"[B, {length}], padded", got=tokens)
         x = self.table[...][tokens] + self.text_positions[...][None, : tokens.shape[1]]
         return normalize(self.text_projection(self.text_transformer(x)[:, -1]))
 

@@ -39,21 +39,29 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         header = file.read(length)
     try:
         entries = json.loads(header)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name}: not a safetensors file: {error}") from None
     _require(isinstance(entries, dict), path, "the header is no mapping")
     entries.pop("__metadata__", None)
     room = size - 8 - length
     data = np.memmap(path, np.uint8, "r", offset=8 + length) if room else np.zeros(0, np.uint8)
-    return {name: _tensor(path, name, entry, data) for name, entry in entries.items()}
+    tensors = {name: _tensor(path, name, entry, data) for name, entry in entries.items()}
+    reached = 0
+    for first, last in sorted(entry["data_offsets"] for entry in entries.values()):
+        _require(first == reached, path, f"bytes {reached} to {first} of two tensors, or of none")
+        reached = last
+    _require(reached == room, path, f"bytes from {reached} to {room} of no tensor")
+    return tensors
 
 
 def _tensor(path: Path, name: str, entry, data: np.ndarray) -> np.ndarray:
     try:
         dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
         first, last = entry["data_offsets"]
+        if not all(type(number) is int for number in (first, last, *shape)):
+            raise TypeError("numbers that are not whole")
         bytes_needed = math.prod(shape) * dtype.itemsize
-        whole = 0 <= first <= last <= len(data) and all(side >= 0 for side in shape)
+        whole = 0 <= first <= last <= len(data) and all(0 <= side < 2**40 for side in shape)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: tensor '{name}': cannot be read ({error!r})") from None
     _require(whole, path, f"tensor '{name}' ends at byte {last} of {len(data)}")

@@ -205,6 +205,11 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         file_of({"a": ENTRY | {"data_offsets": [-4, 4]}}, bytes(8)),
         file_of({"a": {"dtype": "F32"}}, bytes(8)),
         file_of({"a": ENTRY | {"shape": [-2]}}, bytes(8)),
+        file_of(b"[" * 100_000),
+        file_of({"a": ENTRY | {"data_offsets": [0, 8.0]}}, bytes(8)),
+        file_of({"a": ENTRY | {"shape": [0, 10**30], "data_offsets": [0, 0]}}, bytes(8)),
+        file_of({"a": ENTRY, "b": ENTRY}, bytes(8)),  # two tensors in one place
+        file_of({"a": ENTRY}, bytes(12)),  # bytes of no tensor
     ],
 )
 def test_a_damaged_file_is_one_clear_error(tmp_path, content):

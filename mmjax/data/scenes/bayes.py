@@ -7,6 +7,9 @@ The signals depend on the scene alone and their noises are independent, so by Ba
 Each likelihood is a product over the lanes (pixels of different lanes are different pixels, sounds
 of different lanes are orthogonal, every clause names its lane), so a posterior over 480³ scenes and
 more takes three tables of 481 numbers. All are logarithms, up to a constant of the signal.
+
+The image of `signals.render` is a frame of its video, noise included: use one of the two. A signal
+that is missing is zeros there, which is not a likely scene: leave its rows out, or set them to 0.
 """
 
 import itertools
