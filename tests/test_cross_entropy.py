@@ -99,6 +99,9 @@ def test_wrong_arguments_are_named(name):
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_exports(platform):
-    logits, labels = jax.ShapeDtypeStruct((N, C), jnp.float32), jax.ShapeDtypeStruct((N,), int)
+    logits, labels = (
+        jax.ShapeDtypeStruct((N, C), jnp.float32),
+        jax.ShapeDtypeStruct((N,), jnp.int32),
+    )
     step = jax.jit(jax.value_and_grad(cross_entropy))
     assert jax.export.export(step, platforms=[platform])(logits, labels).platforms == (platform,)
