@@ -60,6 +60,23 @@ def test_large_logits_stay_finite():
     np.testing.assert_allclose(cross_entropy(logits, jnp.asarray([1, 0])), 1e4)
 
 
+def test_an_impossible_class_costs_nothing_unless_it_is_the_right_one():
+    logits = jnp.asarray([[0.0, 0.0, -jnp.inf]])
+    value, gradient = jax.value_and_grad(cross_entropy)(logits, jnp.asarray([0]))
+    np.testing.assert_allclose(value, math.log(2), rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[-0.5, 0.5, 0.0]], atol=1e-7)
+    assert cross_entropy(logits, jnp.asarray([2])) == np.inf
+    assert cross_entropy(logits, jnp.asarray([0]), label_smoothing=0.1) == np.inf
+
+
+def test_narrow_labels_do_not_wrap_around():
+    logits = jnp.zeros((2, 200), jnp.float32)
+    for labels in (jnp.asarray([3, -1], jnp.int8), jnp.asarray([3, 201], jnp.uint8)):
+        assert np.isnan(jax.jit(cross_entropy)(logits, labels))
+    loss = cross_entropy(logits, jnp.asarray([3, 127], jnp.int8))
+    np.testing.assert_allclose(loss, math.log(200), rtol=1e-6)
+
+
 def test_narrow_logits_are_summed_in_float32():
     logits = jnp.asarray(LOGITS, jnp.bfloat16)
     loss = cross_entropy(logits, jnp.asarray(LABELS))

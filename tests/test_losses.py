@@ -244,6 +244,7 @@ WRONG = {
     "integers": ({"first": np.ones((3, 2), np.int32)}, TypeError, "first"),
     "other batch": ({"second": np.ones((4, 2), np.float32)}, ValueError, "second"),
     "other width": ({"second": np.ones((3, 5), np.float32)}, ValueError, "second"),
+    "other dtype": ({"second": np.ones((3, 2), np.float16)}, TypeError, "second"),
     "scale": ({"logit_scale": jnp.zeros(1)}, ValueError, "logit_scale"),
     "mask shape": ({"negatives": jnp.ones((3, 4), bool)}, ValueError, "negatives"),
     "mask dtype": ({"negatives": jnp.ones((3, 3))}, TypeError, "negatives"),

@@ -5,6 +5,7 @@ Source: Szegedy et al. (2016), "Rethinking the Inception architecture", section 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from mmjax.checks import require, require_type
@@ -17,16 +18,20 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     L = mean_n ( log Σ_c e^{z_nc} − (1 − ε) z_{n,y_n} − ε/C Σ_c z_nc )
 
     logits [N, C] floating-point, labels int [N] from 0 to C − 1, label_smoothing ε in [0, 1).
+    A logit of −∞ says that a class is impossible; with ε = 0 only the right one costs ∞ then.
     Returns a scalar in at least float32. Raises TypeError or ValueError for arguments that do not
     fit; a label out of range, where the labels are not known (inside `jit`), gives NaN instead.
     Source: Szegedy et al. (2016), section 7, for the smoothing.
     """
     _check_classes(logits, labels, label_smoothing)
     wide = logits.astype(wide_dtype(logits.dtype))
+    # Wide enough for the number of classes, which int8 is not.
+    labels = labels.astype(np.promote_types(labels.dtype, np.int32))
     # A negative index would count from the end; beyond the end JAX reads NaN.
     labels = jnp.where(labels < 0, wide.shape[1], labels)
-    wanted = jnp.take_along_axis(wide, labels[:, None], axis=1, mode="fill")[:, 0]
-    target = (1 - label_smoothing) * wanted + label_smoothing * wide.mean(axis=1)
+    target = jnp.take_along_axis(wide, labels[:, None], axis=1, mode="fill")[:, 0]
+    if label_smoothing:  # 0 · −∞ would be NaN
+        target = (1 - label_smoothing) * target + label_smoothing * wide.mean(axis=1)
     return (jax.nn.logsumexp(wide, axis=1) - target).mean()
 
 
@@ -44,8 +49,6 @@ def _check_classes(logits: Array, labels: Array, label_smoothing: float) -> None
     ok = 0 <= label_smoothing < 1
     require(ok, where, "label_smoothing", expected="0 <= ε < 1", got=label_smoothing)
     if not isinstance(labels, jax.core.Tracer):
-        inside, got = (
-            labels.min() >= 0 and labels.max() < classes,
-            f"{labels.min()} to {labels.max()}",
-        )
+        first, last = int(labels.min()), int(labels.max())  # not in int8, where C may not fit
+        inside, got = 0 <= first and last < classes, f"{first} to {last}"
         require(inside, where, "labels", expected=f"from 0 to {classes - 1}", got=got)

@@ -50,6 +50,8 @@ def check_pairs(
         require_type(is_float, where, name, expected="a floating-point array [N, E]", got=x)
         full = x.ndim == 2 and 0 not in x.shape
         require(full, where, name, expected="[N, E] with at least one pair", got=x)
+    same, expected = keys.dtype == queries.dtype, f"the dtype of its partner, {queries.dtype}"
+    require_type(same, where, second, expected=expected, got=keys)
     same = keys.shape == queries.shape
     expected = f"the shape of its partner, {list(queries.shape)}"
     require(same, where, second, expected=expected, got=keys)

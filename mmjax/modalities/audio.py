@@ -4,6 +4,9 @@ Sources: Allen (1977), "Short term spectral analysis, synthesis, and modificatio
 Fourier transform"; Davis & Mermelstein (1980) for the logarithm of mel bands.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -27,8 +30,11 @@ def frame(signal: Array, length: int, hop: int) -> Array:
     samples = signal.shape[1]
     expected = f"at least one frame of {length} samples"
     require(samples >= length, "frame", "signal", expected=expected, got=signal)
-    starts = np.arange(0, samples - length + 1, hop)
-    return jnp.asarray(signal)[:, starts[:, None] + np.arange(length)]
+    # One number a frame goes into the compiled program; a table of all indices would be as large as
+    # the frames.
+    starts = np.arange(0, samples - length + 1, hop, dtype=np.int32)
+    cut = functools.partial(jax.lax.dynamic_slice_in_dim, slice_size=length, axis=1)
+    return jax.vmap(cut, in_axes=(None, 0), out_axes=1)(jnp.asarray(signal), starts)
 
 
 def hann_window(length: int, dtype=jnp.float32) -> Array:
@@ -75,8 +81,8 @@ def inverse_short_time_fourier_transform(spectrum: Array, length: int, hop: int)
     frames = jnp.fft.irfft(spectrum, n=length)
     window = hann_window(length, frames.dtype)
     B, T, _ = spectrum.shape
-    places = np.arange(T)[:, None] * hop + np.arange(length)  # [T, length]
-    summed = jnp.zeros((B, places[-1, -1] + 1), frames.dtype)
+    places = jnp.arange(T)[:, None] * hop + jnp.arange(length)[None, :]
+    summed = jnp.zeros((B, (T - 1) * hop + length), frames.dtype)
     summed = summed.at[:, places].add(frames * window[None, None, :])
     weight = jnp.zeros(summed.shape[1], frames.dtype).at[places].add(window[None, :] ** 2)
     seen = weight > 1e-12
@@ -102,10 +108,12 @@ def log_mel_spectrogram(
     not given. The filters Λ are those of `mel_filter_bank`: scale, norm, low and high (Hz) as
     there. floor: the energy below which all is silence; ln 0 would be −∞.
     Returns [B, T, mels] in float32, or float64 for a float64 signal. Raises as `frame` and
-    `mel_filter_bank`, and ValueError for a floor that is not positive.
+    `mel_filter_bank`, and ValueError for a floor that is no normal number of that precision.
     """
     where = "log_mel_spectrogram"
-    require(floor > 0, where, "floor", expected="more than 0", got=floor)
+    _check_signal(signal, where)
+    smallest = float(jnp.finfo(wide_dtype(signal.dtype)).tiny)
+    require(floor >= smallest, where, "floor", expected=f"at least {smallest:.3g}", got=floor)
     spectrum = short_time_fourier_transform(signal, length, _hop(length, hop))
     power = spectrum.real**2 + spectrum.imag**2
     filters = mel_filter_bank(

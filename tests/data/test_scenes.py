@@ -234,6 +234,15 @@ def test_which_lanes_are_full_is_inferred_exactly():
     np.testing.assert_allclose(world.marginal(one, "shape", "motion"), 1 / 15, rtol=1e-12)
 
 
+def test_signals_that_contradict_each_other_are_refused():
+    said = ["a red circle stays at the top", "a blue circle stays at the top"]
+    red, blue = (world.caption_log_likelihood([text] * 2, 0.0) for text in said)
+    assert np.isfinite(world.posterior(red, red)).all()
+    mixed = np.stack([red[0], blue[0]])
+    with pytest.raises(ValueError, match=r"some scene allows, got none for the rows \[1\]"):
+        world.posterior(red, mixed)
+
+
 def test_the_posterior_is_calibrated_and_more_signals_help():
     """The largest probability is, on average, how often that guess is right."""
     scenes = one_object(3000)
@@ -290,6 +299,9 @@ WRONG = {
     "self": lambda: FEW.only("colour"),
     "attributes": lambda: world.marginal(world.posterior(np.zeros((1, 3, 481))), "weight"),
     "videos": lambda: world.video_log_likelihood(np.zeros((1, 32, 32, 3)), 1.0),
+    "images": lambda: world.image_log_likelihood(np.zeros((1, 40, 32, 3)), 1.0),
+    "frame": lambda: world.image_log_likelihood(np.zeros((1, 32, 32, 3)), 1.0, frame=8),
+    "log_likelihoods": lambda: world.posterior(np.zeros((1, 3, 481)), np.zeros((2, 3, 481))),
     "sounds": lambda: world.audio_log_likelihood(np.zeros((1, 5)), 1.0),
     "attribute": lambda: world.said("a circle stays at the top", "weight"),
 }

@@ -21,7 +21,7 @@ import numpy as np
 from mmjax.checks import require, require_one_of
 from mmjax.data.scenes.audio import lane_sounds
 from mmjax.data.scenes.captions import VALUE_OF, WORDS, parse_caption
-from mmjax.data.scenes.video import LANE, RGB, TOPS, lane_templates
+from mmjax.data.scenes.video import FRAMES, LANE, RGB, SIDE, TOPS, lane_templates
 from mmjax.data.scenes.world import LANES, STATES, Scenes
 
 EMPTY = 0
@@ -37,17 +37,20 @@ def video_log_likelihood(videos: np.ndarray, noise: float) -> np.ndarray:
     Raises ValueError for another shape, or a noise that is not positive.
     """
     templates = lane_templates()
-    ok = videos.ndim == 5 and videos.shape[1] == templates.shape[-3]
     where, expected = "video_log_likelihood", "shape [N, 8, 32, 32, 3]"
-    require(ok, where, "videos", expected=expected, got=videos)
+    require(
+        videos.shape[1:] == (FRAMES, SIDE, SIDE, 3), where, "videos", expected=expected, got=videos
+    )
     return _pixels(videos, templates.reshape(-1, *templates.shape[-3:]), noise, where)
 
 
 def image_log_likelihood(images: np.ndarray, noise: float, *, frame: int = 3) -> np.ndarray:
     """The same for one frame: images [N, 32, 32, 3] → float64 [N, 3, 481]."""
-    templates = lane_templates()[..., frame, :, :]
     where, expected = "image_log_likelihood", "shape [N, 32, 32, 3]"
-    require(images.ndim == 4, where, "images", expected=expected, got=images)
+    inside = 0 <= frame < FRAMES
+    require(inside, where, "frame", expected=f"from 0 to {FRAMES - 1}", got=frame)
+    templates = lane_templates()[..., frame, :, :]
+    require(images.shape[1:] == (SIDE, SIDE, 3), where, "images", expected=expected, got=images)
     return _pixels(images[:, None], templates.reshape(-1, 1, *templates.shape[-2:]), noise, where)
 
 
@@ -123,7 +126,15 @@ def posterior(
 
     Rows sum to 1; column 0 is an empty lane. `objects` and `allowed` are those of
     `sample_scenes`. Sums over the subsets of lanes that may hold an object, exactly.
+    Raises ValueError for no table, tables of other shapes, and signals that no scene allows (two
+    captions that contradict each other): given the impossible, there is no posterior.
     """
+    where = "posterior"
+    require(len(log_likelihoods) > 0, where, "log_likelihoods", expected="a table", got="none")
+    shape = (len(log_likelihoods[0]), len(LANES), COLUMNS)
+    for table in log_likelihoods:
+        expected = f"tables {list(shape)}"
+        require(table.shape == shape, where, "log_likelihoods", expected=expected, got=table)
     possible = np.ones(STATES) if allowed is None else np.ones(STATES) * allowed[..., *[None] * 3]
     with np.errstate(divide="ignore"):
         prior = np.log(possible.reshape(-1) / possible.sum())
@@ -142,7 +153,11 @@ def posterior(
             for held, log_prior in subsets
         ]
     )
-    weights = np.exp(weights - np.logaddexp.reduce(weights, axis=0))  # [subsets, N]
+    total_evidence = np.logaddexp.reduce(weights, axis=0)
+    impossible = np.flatnonzero(~np.isfinite(total_evidence)).tolist()
+    expected, got = "signals that some scene allows", f"none for the rows {impossible[:10]}"
+    require(not impossible, where, "log_likelihoods", expected=expected, got=got)
+    weights = np.exp(weights - total_evidence)  # [subsets, N]
     result = np.zeros_like(total)
     for lane in range(len(LANES)):
         held = sum(w for w, (s, _) in zip(weights, subsets, strict=True) if lane in s)
