@@ -1,6 +1,7 @@
 """Evaluation: ranking and zero-shot naming (chapters 3.2 and 5)."""
 
 from mmjax.evaluation.retrieval import median_rank, rank_of_target, recall_at_k
+from mmjax.evaluation.search import search
 from mmjax.evaluation.zero_shot import encode_in_batches, zero_shot_scores
 
 __all__ = [
@@ -8,5 +9,6 @@ __all__ = [
     "median_rank",
     "rank_of_target",
     "recall_at_k",
+    "search",
     "zero_shot_scores",
 ]
