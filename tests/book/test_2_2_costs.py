@@ -1,5 +1,6 @@
 """Section 2.2, equations 17 to 29: parameters, operations and search. In float64 or exact."""
 
+import functools
 import math
 
 import jax
@@ -25,6 +26,7 @@ SPECS = {str(k): Tokens(FEATURES[k], LENGTHS[k]) for k in range(K)}
 N_IN = sum((f + 1 + t) * M for f, t in zip(FEATURES, LENGTHS, strict=True))
 
 
+@functools.cache
 def model(kind, layers, hidden):
     sizes = TransformerConfig(layers=layers, width=M, heads=2, hidden=hidden)
     config = RepresentationConfig(SPECS, sizes, E)

@@ -1,5 +1,6 @@
 """Section 2.2, equations 1 to 16: what representations can know. Both sides in float64."""
 
+import functools
 import itertools
 import math
 
@@ -31,9 +32,11 @@ def close(left, right):
     np.testing.assert_allclose(left, right, rtol=1e-11, atol=1e-11)
 
 
+@functools.cache
 def make(kind):
     """A model in float64 with every parameter drawn at random."""
-    graph, state = nnx.split(kind(RepresentationConfig(SPECS, SIZES, E), rngs=nnx.Rngs(0)))
+    config = RepresentationConfig(SPECS, SIZES, E)
+    graph, state = nnx.split(nnx.eval_shape(lambda: kind(config, rngs=nnx.Rngs(0))))
     rng = np.random.default_rng(1)
     return nnx.merge(
         graph, jax.tree.map(lambda p: jnp.asarray(0.5 * rng.normal(size=p.shape)), state)

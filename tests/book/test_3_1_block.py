@@ -105,7 +105,7 @@ def test_gelu_and_its_slope(x64):
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     close(z * cdf, formulas.gelu(z))
     close(np.asarray(package_gelu(jnp.asarray(z))), formulas.gelu(z))
-    close(np.asarray(jax.vmap(jax.grad(package_gelu))(jnp.asarray(z))), cdf + z * density)
+    close(np.asarray(jax.jit(jax.vmap(jax.grad(package_gelu)))(jnp.asarray(z))), cdf + z * density)
     close(np.asarray(jax.grad(package_gelu)(jnp.zeros(()))), 0.5)
 
 
@@ -140,7 +140,8 @@ def test_the_derivative_of_the_norm(X, x64):
     one, zero = jnp.ones(M), jnp.zeros(M)
     for epsilon in (0.0, 0.1):
         x = X[0]
-        left = jax.jacobian(lambda x, e=epsilon: layer_norm(x, one, zero, e))(jnp.asarray(x))
+        norm_of = jax.jit(jax.jacobian(lambda x, e=epsilon: layer_norm(x, one, zero, e)))
+        left = norm_of(jnp.asarray(x))
         s = math.sqrt(x.var() + epsilon)
         hat = (x - x.mean()) / s
         right = (np.eye(M) - 1 / M - np.outer(hat, hat) / M) / s
@@ -169,7 +170,7 @@ def test_the_gradient_has_a_path_of_its_own(block, X):
         return block.mlp(block.mlp_norm(u[None]))[0]
 
     def jacobian(function, at):
-        return np.asarray(jax.jacobian(function)(at)).reshape(T * M, T * M)
+        return np.asarray(jax.jit(jax.jacobian(function))(at)).reshape(T * M, T * M)
 
     x = jnp.asarray(X)
     J_A, J_B, one = jacobian(first, x), jacobian(second, x + first(x)), np.eye(T * M)

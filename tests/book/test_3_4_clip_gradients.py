@@ -48,18 +48,23 @@ def softmaxes(z, A=1.0):
     return weights / weights.sum(axis=1)[:, None], weights / weights.sum(axis=0)[None, :]
 
 
+@jax.jit
 def image_loss(z):
     return (jnp.log(jnp.exp(z).sum(axis=1)) - jnp.diagonal(z)).mean()
 
 
+@jax.jit
 def both_losses(z, A=1.0):
     rows, columns = (jnp.log((A * jnp.exp(z)).sum(axis=axis)) for axis in (1, 0))
     return (rows + columns - 2 * jnp.diagonal(z)).mean() / 2
 
 
+compiled_loss = jax.jit(losses.clip_loss)
+
+
 def package(U, V, s=S, A=None):
     mask = None if A is None else jnp.asarray(A)
-    return losses.clip_loss(jnp.asarray(U), jnp.asarray(V), jnp.asarray(s), negatives=mask)
+    return compiled_loss(jnp.asarray(U), jnp.asarray(V), jnp.asarray(s), negatives=mask)
 
 
 @pytest.mark.equation("3.4.18")
@@ -195,10 +200,14 @@ def test_beyond_the_cap_the_scale_gets_no_gradient(units, x64):
     assert package(*units, 5.0) == package(*units, 6.0)
 
 
+@jax.jit
+def row_loss(c, n, alpha):
+    return jax.nn.logsumexp(alpha * c) - alpha * c[n]
+
+
 def row_force(units, n, alpha):
     """|∂ℓ_n/∂c_nm| for all m, by autodiff of the loss of row n with respect to its cosines."""
-    c = jnp.asarray(units[0] @ units[1].T)[n]
-    return np.asarray(jax.grad(lambda c: jax.nn.logsumexp(alpha * c) - alpha * c[n])(c))
+    return np.asarray(jax.grad(row_loss)(jnp.asarray((units[0] @ units[1].T)[n]), n, alpha))
 
 
 @pytest.mark.equation("3.4.28")

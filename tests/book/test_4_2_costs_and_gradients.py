@@ -20,6 +20,7 @@ def close(left, right):
     np.testing.assert_allclose(left, right, rtol=1e-11, atol=1e-11)
 
 
+@jax.jit
 def multi_head(arrays):
     """Multi-head attention with biases in jax.numpy, straight from the formula, for jax.grad."""
     X, Y = arrays["X"], arrays["Y"]
@@ -31,6 +32,17 @@ def multi_head(arrays):
         e = jnp.exp(Q @ K.T / math.sqrt(D))
         out = out + e / e.sum(axis=1, keepdims=True) @ V @ arrays["W_O"][h]
     return out
+
+
+def empty(*sizes, **options):
+    """The package's layer with shapes only: the tests count them, or put numbers in."""
+    make = lambda: attention.MultiHeadAttention(*sizes, **options, rngs=nnx.Rngs(0))  # noqa: E731
+    return nnx.eval_shape(make)
+
+
+@nnx.jit
+def run(layer, X, Y):
+    return layer(X, Y)
 
 
 @pytest.fixture
@@ -71,21 +83,21 @@ def by_hand(arrays, dO, h):
 def test_a_shared_key_learns_from_every_head_of_its_group(x64):
     """dW_g^K = Σ_{h: g(h)=g} dW_h^K: the package with groups against the formula without."""
     random, heads, groups = np.random.default_rng(0), 4, 2
-    layer = attention.MultiHeadAttention(8, heads, key_value_heads=groups, rngs=nnx.Rngs(0))
+    layer = empty(8, heads, key_value_heads=groups)
     for one in (layer.query, layer.key, layer.value, layer.output):
-        one.kernel = nnx.Param(jnp.asarray(random.normal(size=one.kernel[...].shape)))
-        one.bias = nnx.Param(jnp.asarray(random.normal(size=one.bias[...].shape)))
+        one.kernel = nnx.Param(jnp.asarray(random.normal(size=one.kernel.shape)))
+        one.bias = nnx.Param(jnp.asarray(random.normal(size=one.bias.shape)))
     X, dO = jnp.asarray(random.normal(size=(1, T, 8))), jnp.asarray(random.normal(size=(1, T, 8)))
-    grouped = nnx.grad(lambda layer: (layer(X) * dO).sum())(layer)
-    full = attention.MultiHeadAttention(8, heads, rngs=nnx.Rngs(0))
+    gradient = nnx.jit(nnx.grad(lambda layer: (layer(X) * dO).sum()))
+    grouped, full = gradient(layer), empty(8, heads)
     full.query, full.output = layer.query, layer.output
     for name in ("key", "value"):
         one = getattr(full, name)
         kernel, bias = getattr(layer, name).kernel[...], getattr(layer, name).bias[...]
         repeat = np.repeat(np.arange(4).reshape(groups, 2), heads // groups, axis=0).reshape(-1)
         one.kernel, one.bias = nnx.Param(kernel[:, repeat]), nnx.Param(bias[repeat])
-    each = nnx.grad(lambda layer: (layer(X) * dO).sum())(full)
-    right = each["key"]["kernel"][...].reshape(8, groups, heads // groups, 2).sum(axis=2)
+    each = np.asarray(gradient(full)["key"]["kernel"][...])
+    right = each.reshape(8, groups, heads // groups, 2).sum(axis=2)
     close(grouped["key"]["kernel"][...], right.reshape(8, 4))
 
 
@@ -94,14 +106,7 @@ def test_a_shared_key_learns_from_every_head_of_its_group(x64):
 @pytest.mark.parametrize(("width", "heads", "groups", "context"), [(12, 6, 2, 5), (8, 2, 2, 8)])
 def test_number_of_parameters(width, heads, groups, context, use_bias):
     """N = 2 M H D + 2 M_Y H_kv D [+ H D + 2 H_kv D + M], counted in the package's layer."""
-    layer = attention.MultiHeadAttention(
-        width,
-        heads,
-        key_value_heads=groups,
-        context_width=context,
-        use_bias=use_bias,
-        rngs=nnx.Rngs(0),
-    )
+    layer = empty(width, heads, key_value_heads=groups, context_width=context, use_bias=use_bias)
     counted = sum(x.size for x in jax.tree.leaves(nnx.state(layer, nnx.Param)))
     head = width // heads
     formula = 2 * width * heads * head + 2 * context * groups * head
@@ -114,15 +119,13 @@ def test_number_of_parameters(width, heads, groups, context, use_bias):
 def test_number_of_parameters_at_the_same_width(heads):
     """N = 4 M² [+ 4 M], whatever the number of heads."""
     for use_bias in (False, True):
-        layer = attention.MultiHeadAttention(8, heads, use_bias=use_bias, rngs=nnx.Rngs(0))
+        layer = empty(8, heads, use_bias=use_bias)
         counted = sum(x.size for x in jax.tree.leaves(nnx.state(layer, nnx.Param)))
         assert counted == 4 * 8**2 + use_bias * 4 * 8
 
 
 def counted_flops(query_length, key_length, heads, groups, context=M, width=M):
-    layer = attention.MultiHeadAttention(
-        width, heads, key_value_heads=groups, context_width=context, rngs=nnx.Rngs(0)
-    )
+    layer = empty(width, heads, key_value_heads=groups, context_width=context)
     graph, state = nnx.split(layer)
     x = jax.ShapeDtypeStruct((1, query_length, width), jnp.float32)
     y = jax.ShapeDtypeStruct((1, key_length, context), jnp.float32)
@@ -178,11 +181,12 @@ def test_numbers_kept_for_the_backward_pass(heads, x64):
     """N = T M + 2 S M + H T S: that many are enough, and the plain form keeps no fewer."""
     width = 16
     shapes = [(heads, n, width // heads) for n in (T, S, S, T)]
-    *inputs, dO = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
+    random = np.random.default_rng(heads)
+    *inputs, dO = [jnp.asarray(random.normal(size=shape)) for shape in shapes]
     formula = T * width + 2 * S * width + heads * T * S
     assert numbers_kept(attention_by_hand, *inputs) == formula
     assert numbers_kept(attention.scaled_dot_product_attention, *inputs) >= formula
-    gradients = jax.vjp(attention_by_hand, *inputs)[1](dO)
+    gradients = jax.jit(lambda dO, *inputs: jax.vjp(attention_by_hand, *inputs)[1](dO))(dO, *inputs)
     for h in range(heads):
         one_head = formulas.attention_gradients(*(a[h] for a in inputs), dO[h])
         for left, right in zip(gradients, one_head, strict=True):
@@ -226,13 +230,13 @@ def test_gradients_of_the_query_and_key_projections(arrays, dO):
 @pytest.mark.equation("4.2.32")
 def test_query_and_key_gradients_balance(arrays, dO):
     """W_h^Qᵀ dW_h^Q = dW_h^Kᵀ W_h^K for any loss, without biases; here in the package."""
-    layer = attention.MultiHeadAttention(M, H, use_bias=False, rngs=nnx.Rngs(0))
+    layer = empty(M, H, use_bias=False)
     with jax.enable_x64(True):
         for one, name in ((layer.query, "W_Q"), (layer.key, "W_K"), (layer.value, "W_V")):
             one.kernel = nnx.Param(jnp.asarray(np.concatenate(list(arrays[name]), axis=1)))
         layer.output.kernel = nnx.Param(jnp.asarray(arrays["W_O"].reshape(M, M)))
         X, Y = jnp.asarray(arrays["X"])[None], jnp.asarray(arrays["Y"])[None]
-        gradients = nnx.grad(lambda layer: jnp.sin(layer(X, Y)).sum())(layer)
+        gradients = nnx.jit(nnx.grad(lambda layer: jnp.sin(layer(X, Y)).sum()))(layer)
         dW_Q, dW_K = gradients["query"]["kernel"][...], gradients["key"]["kernel"][...]
         for h in range(H):
             columns = slice(h * D, (h + 1) * D)
@@ -266,7 +270,7 @@ def test_gradient_of_the_tokens_in_self_attention(arrays, dO, x64):
         Q, K, V, _, _, _, dO_h = by_hand(arrays, dO, h)
         dQ, dK, dV = formulas.attention_gradients(Q, K, V, dO_h)
         right += dQ @ arrays["W_Q"][h].T + dK @ arrays["W_K"][h].T + dV @ arrays["W_V"][h].T
-    close(jax.grad(loss)(jnp.asarray(arrays["X"])), right)
+    close(jax.jit(jax.grad(loss))(jnp.asarray(arrays["X"])), right)
 
 
 def wide(arrays):
@@ -277,7 +281,7 @@ def wide(arrays):
 
 def package(arrays):
     kernels, W_O, biases = wide(arrays)
-    layer = attention.MultiHeadAttention(M, H, rngs=nnx.Rngs(0))
+    layer = empty(M, H)
     maps = (layer.query, layer.key, layer.value)
     for one, kernel, bias in zip(maps, kernels, biases, strict=True):
         one.kernel, one.bias = nnx.Param(jnp.asarray(kernel)), nnx.Param(jnp.asarray(bias))
@@ -301,7 +305,7 @@ def test_the_weights_of_torch(arrays, x64):
     layer.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     X, Y = (torch.tensor(arrays[name])[None] for name in "XY")
     right, _ = layer(X, Y, Y, need_weights=False)
-    left = package(arrays)(jnp.asarray(arrays["X"])[None], jnp.asarray(arrays["Y"])[None])
+    left = run(package(arrays), jnp.asarray(arrays["X"])[None], jnp.asarray(arrays["Y"])[None])
     close(left, right.detach().numpy())
 
 
@@ -329,17 +333,17 @@ def test_the_weights_of_flax(arrays, x64):
         split[h, d, m] = W_O[h * D + d, m]
     layer.out.kernel, layer.out.bias = nnx.Param(jnp.asarray(split)), nnx.Param(arrays["b_O"])
     X, Y = (jnp.asarray(arrays[name])[None] for name in "XY")
-    right = layer(X, Y)
+    right = run(layer, X, Y)
     assert right.dtype == jnp.float64
-    close(package(arrays)(X, Y), right)
+    close(run(package(arrays), X, Y), right)
 
 
 @pytest.mark.equation("4.2.37")
 def test_the_order_of_the_heads_means_nothing(arrays, x64):
     """Σ_h head_π(h) W_π(h)^O = Σ_h head_h W_h^O."""
     X, Y = (jnp.asarray(arrays[name])[None] for name in "XY")
-    out = package(arrays)(X, Y)
+    out = run(package(arrays), X, Y)
     permuted = {
         name: array[[2, 0, 1]] if name in NAMES[:7] else array for name, array in arrays.items()
     }
-    close(package(permuted)(X, Y), out)
+    close(run(package(permuted), X, Y), out)
