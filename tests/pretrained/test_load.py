@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from mmjax.pretrained import load_pretrained, read_safetensors
-from mmjax.pretrained.load import siglip_config
+from mmjax.pretrained.config import siglip_config
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
