@@ -19,7 +19,7 @@ from mmjax.formulas.attention import (
     softmax,
     softmax_jacobian,
 )
-from mmjax.formulas.checkpoints import ensemble_templates
+from mmjax.formulas.checkpoints import best_split, ensemble_templates
 from mmjax.formulas.contrastive import (
     clip_gradients,
     clip_loss,
@@ -73,6 +73,7 @@ __all__ = [
     "attention_gradients",
     "attention_weights",
     "best_fit",
+    "best_split",
     "byte_pair_counts",
     "clip_by_norm",
     "clip_gradients",

@@ -49,7 +49,7 @@ class CharacterMap:
                 length, replacement = self._longest(data, place)
                 parts.append(replacement)
                 place += length
-        except (IndexError, UnicodeDecodeError) as error:
+        except (IndexError, ValueError) as error:
             raise ValueError(f"a damaged character map: {error}") from None
         return "".join(parts)
 

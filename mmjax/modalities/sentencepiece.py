@@ -6,18 +6,23 @@ and how a text is normalised before it is cut. Nothing in the file is run.
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from mmjax.checks import require
 from mmjax.modalities.character_map import CharacterMap
+from mmjax.modalities.protobuf import fields
 from mmjax.modalities.unigram import UNKNOWN_PENALTY, best_split
 
 SPACE = "\u2581"
 """The sign that stands for a space inside of pieces: ▁."""
+
+
+_BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 
 
 class Kind(IntEnum):
@@ -61,10 +66,14 @@ class UnigramVocabulary:
         place of probabilities, pieces defined by the user, spaces behind the words; OSError if it
         cannot be opened.
         """
+        data = Path(path).read_bytes()
         try:
-            return cls(**_parse(Path(path).read_bytes()))
-        except (IndexError, KeyError, TypeError, UnicodeError, struct.error) as error:
-            raise ValueError(f"{Path(path).name}: not a SentencePiece model: {error!r}") from None
+            return cls(**_parse(data))
+        except ValueError as error:
+            problem = str(error)
+        except (AttributeError, IndexError, KeyError, TypeError, struct.error) as error:
+            problem = repr(error)
+        raise ValueError(f"{Path(path).name}: cannot be used as a unigram model: {problem}")
 
     def __post_init__(self):
         where, kinds = type(self).__name__, self.kinds
@@ -76,6 +85,8 @@ class UnigramVocabulary:
         require(Kind.NORMAL in kinds, where, "kinds", expected="an ordinary piece", got="none")
         defined = Kind.USER_DEFINED in kinds
         require(not defined, where, "kinds", expected="no piece defined by the user", got="one")
+        spelled = not self.spell_bytes or _BYTES <= set(self.symbols)
+        require(spelled, where, "symbols", expected="a piece for each byte", got="fewer")
 
     @property
     def size(self) -> int:
@@ -89,23 +100,24 @@ class UnigramVocabulary:
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {s: i for i, (s, k) in enumerate(zip(self.symbols, self.kinds)) if k == Kind.NORMAL}
+        kinds = enumerate(self.kinds)
+        return {self.symbols[i]: i for i, kind in kinds if kind == Kind.NORMAL}
 
     @cached_property
     def _bytes(self) -> list[int]:
-        index = {s: i for i, s in enumerate(self.symbols)}
+        index = {symbol: i for i, symbol in enumerate(self.symbols)}
         return [index[f"<0x{byte:02X}>"] for byte in range(256)] if self.spell_bytes else []
 
     @cached_property
-    def _log_probabilities(self) -> dict[str, float]:
-        return {symbol: self.scores[i] for symbol, i in self._index.items()}
+    def _log_probabilities(self) -> dict[str, np.float32]:
+        return {symbol: np.float32(self.scores[i]) for symbol, i in self._index.items()}
 
     @cached_property
     def _longest(self) -> int:
         return max(map(len, self._index))
 
     @cached_property
-    def _unknown_score(self) -> float:
+    def _unknown_score(self) -> np.float32:
         return min(self._log_probabilities.values()) - UNKNOWN_PENALTY
 
     def normalise(self, text: str) -> str:
@@ -125,10 +137,10 @@ class UnigramVocabulary:
         """The tokens of one text; a run of unknown characters is one token."""
         text, ids = self.normalise(text), []
         pieces = best_split(text, self._log_probabilities, self._longest, self._unknown_score)
-        for start, end in pieces:
-            token = self._index.get(text[start:end], self.unknown)
+        for piece in pieces:
+            token = self._index.get(piece, self.unknown)
             if token == self.unknown and self.spell_bytes:
-                ids += [self._bytes[byte] for byte in text[start:end].encode()]
+                ids += [self._bytes[byte] for byte in piece.encode()]
             elif token != self.unknown or ids[-1:] != [token]:
                 ids.append(token)
         return ids
@@ -147,8 +159,8 @@ class UnigramVocabulary:
 
 def _parse(data: bytes) -> dict:
     """The fields of ModelProto: 1 pieces, 2 how it was trained, 3 how texts are normalised."""
-    message = list(_fields(data))
-    pieces = [dict(_fields(value)) for number, value in message if number == 1]
+    message = list(fields(data))
+    pieces = [dict(fields(value)) for number, value in message if number == 1]
     trained, normal = (_last(message, number) for number in (2, 3))
     unigram = trained.get(3, 1) == 1
     require(unigram, "UnigramVocabulary", "path", expected="a unigram model", got="another kind")
@@ -167,36 +179,4 @@ def _parse(data: bytes) -> dict:
 
 def _last(message: list, number: int) -> dict:
     """A message inside of the message; of several the fields of later ones win."""
-    return {key: value for n, inner in message if n == number for key, value in _fields(inner)}
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(number, value) of every field: a whole number, or bytes (which may be a message again).
-
-    A field is a key, number · 8 + type, and a value: type 0 is a whole number in groups of 7 bits,
-    1 and 5 are 8 and 4 bytes, 2 is a length and as many bytes.
-    """
-    place = 0
-    while place < len(data):
-        key, place = _whole_number(data, place)
-        if key % 8 == 0:
-            value, place = _whole_number(data, place)
-        else:
-            size, place = _whole_number(data, place) if key % 8 == 2 else (_SIZES[key % 8], place)
-            value, place = data[place : place + size], place + size
-            if place > len(data):
-                raise IndexError(f"a field of {size} bytes ends behind the file")
-        yield key // 8, value
-
-
-_SIZES = {1: 8, 5: 4}
-
-
-def _whole_number(data: bytes, place: int) -> tuple[int, int]:
-    """The lowest 7 bits first; the highest bit of a byte says that another one follows."""
-    value = shift = 0
-    while True:
-        byte = data[place]
-        value, shift, place = value | (byte & 127) << shift, shift + 7, place + 1
-        if byte < 128:
-            return value, place
+    return {key: value for n, inner in message if n == number for key, value in fields(inner)}

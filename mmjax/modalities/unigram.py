@@ -5,7 +5,7 @@ p(x), and a text is cut so that the product over its pieces is largest. Byte pai
 are joined by rules, in the order in which the rules were learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,15 +14,15 @@ UNKNOWN_PENALTY = 10.0
 
 
 def best_split(
-    text: str, log_probabilities: dict[str, float], longest: int, unknown: float
-) -> list[tuple[int, int]]:
-    """Cuts a text into its most probable pieces (Viterbi 1967); returns (start, end) of each.
+    text: str, log_probabilities: Mapping[str, float], longest: int, unknown: float
+) -> list[str]:
+    """Cuts a text into its most probable pieces (Viterbi 1967).
 
         best(0) = 0,   best(t) = max over s < t with x_{s:t} in the vocabulary of
                                  best(s) + ln p(x_{s:t})
 
     A single character that is no piece counts as one with ln p = `unknown`. Of equal sums the one
-    with the earliest s is kept, which is the longest piece. Sums are in float32, as in the code
+    with the earliest s stays, which is the longest last piece. Sums are in float32, as in the code
     that made the published vocabularies; another precision decides near ties in another way.
 
     `longest` is the number of characters of the longest piece.
@@ -32,14 +32,10 @@ def best_split(
     for s in range(len(text)):
         for t in range(s + 1, min(s + longest, len(text)) + 1):
             score = log_probabilities.get(text[s:t], unknown if t == s + 1 else None)
-            if score is not None and best[s] + np.float32(score) > best[t]:
-                best[t], start_of[t] = best[s] + np.float32(score), s
-    return _backwards(start_of)
-
-
-def _backwards(start_of: Sequence[int]) -> list[tuple[int, int]]:
-    pieces, t = [], len(start_of) - 1
+            if score is not None and best[s] + score > best[t]:
+                best[t], start_of[t] = best[s] + score, s
+    pieces, t = [], len(text)
     while t > 0:
-        pieces.append((start_of[t], t))
+        pieces.append(text[start_of[t] : t])
         t = start_of[t]
     return pieces[::-1]
