@@ -19,7 +19,15 @@ from mmjax.formulas.attention import (
     softmax,
     softmax_jacobian,
 )
-from mmjax.formulas.checkpoints import best_split, ensemble_templates
+from mmjax.formulas.checkpoints import (
+    best_split,
+    clip_parameters,
+    end_of_text,
+    ensemble_templates,
+    gelu_tanh,
+    quick_gelu,
+    transformer_parameters,
+)
 from mmjax.formulas.contrastive import (
     clip_gradients,
     clip_loss,
@@ -78,14 +86,17 @@ __all__ = [
     "clip_by_norm",
     "clip_gradients",
     "clip_loss",
+    "clip_parameters",
     "concatenation_fusion",
     "cross_entropy",
+    "end_of_text",
     "ensemble_templates",
     "fusion_attention_weights",
     "gated_fusion",
     "gated_fusion_gradients",
     "gated_unit",
     "gelu",
+    "gelu_tanh",
     "grid_positions",
     "hann_window",
     "hertz_to_mel",
@@ -102,6 +113,7 @@ __all__ = [
     "normalize_gradient",
     "online_softmax_attention",
     "patches",
+    "quick_gelu",
     "rank_of_target",
     "recall_at_k",
     "representation_operations",
@@ -114,6 +126,7 @@ __all__ = [
     "smoothed_info_nce",
     "softmax",
     "softmax_jacobian",
+    "transformer_parameters",
     "tubelets",
     "warmup_cosine",
 ]
