@@ -141,7 +141,7 @@ def test_how_far_the_approximations_are_from_gelu():
     quick = np.abs(formulas.quick_gelu(x) - formulas.gelu(x)).max()
     tanh = np.abs(formulas.gelu_tanh(x) - formulas.gelu(x)).max()
     assert 0.0203 < quick < 0.0204 - 1e-5 and 0.0004 < tanh < 0.0005 - 1e-5
-    far = np.array([12.0, 20.0, 700.0])  # beyond, each is x or 0 to ten digits
+    far = np.array([12.0, 20.0, 100.0])  # beyond, each is x or 0 to ten digits
     for f in (formulas.gelu, formulas.quick_gelu, formulas.gelu_tanh):
         close(f(far), far, 1e-7)
         close(f(-far), 0 * far, 1e-7)
