@@ -31,8 +31,8 @@ def load_pretrained(folder: str | Path) -> PublicCLIP | SigLIP:
     folder = Path(folder)
     config = read_config(read_json(folder / "config.json"))
     tensors = read_tensors(folder)
-    _require_fit(published_shapes(config), tensors)
     graph, state = nnx.split(abstract_model(config))
+    _require_fit(_shapes(state, config), tensors)
     nnx.replace_by_pure_dict(state, _parameters(_rules(config), tensors))
     return nnx.merge(graph, state)
 
@@ -57,9 +57,7 @@ def published_tensors(model: PublicCLIP | SigLIP) -> dict[str, np.ndarray]:
 
 def published_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Name → shape of each tensor that a checkpoint of these sizes must hold."""
-    state = nnx.to_flat_state(nnx.state(abstract_model(config)))
-    empty = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in state}
-    return {name: array.shape for name, array in _published(empty, config).items()}
+    return _shapes(nnx.state(abstract_model(config)), config)
 
 
 def abstract_model(config: Config) -> PublicCLIP | SigLIP:
@@ -81,6 +79,12 @@ def _published(parameters: Mapping[tuple, np.ndarray], config: Config) -> dict[s
         for name, array in zip(rule.names, layers, strict=True):
             parts.setdefault(name, []).append(rule.back(array, config.patch_size))
     return {name: np.concatenate(p) if len(p) > 1 else p[0] for name, p in parts.items()}
+
+
+def _shapes(state: nnx.State, config: Config) -> dict[str, tuple[int, ...]]:
+    flat = nnx.to_flat_state(state)
+    empty = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in flat}
+    return {name: array.shape for name, array in _published(empty, config).items()}
 
 
 def _require_fit(shapes: Mapping[str, tuple], tensors: Mapping[str, np.ndarray]) -> None:

@@ -44,6 +44,8 @@ def test_a_rare_long_piece_loses_to_frequent_short_ones():
     assert best_split("ab", ln_p | {"ab": -1.9}, 2, -20.0) == ["ab"]
     assert best_split("ab", ln_p | {"ab": -2.0}, 2, -20.0) == ["ab"]  # a tie: the longer piece
     assert best_split("", ln_p, 2, -20.0) == []
+    # A tie in float32, where float64 would take two pieces.
+    assert best_split("ab", {"a": -1.0, "b": -1e-9, "ab": -1.000000002}, 2, -20.0) == ["ab"]
 
 
 SMALL = UnigramVocabulary(
@@ -60,6 +62,21 @@ def test_words_begin_with_a_space_and_unknown_runs_are_one_token():
     assert SMALL.token_ids("") == SMALL.token_ids(" ") == []
     assert SMALL.token_ids("</s><pad>") != [1, 0]  # what spells a control piece is text
     assert SMALL.join([3, 4, 7, 1]) == "a cats"
+
+
+def test_an_unknown_character_is_worse_than_any_two_pieces_here():
+    kinds = (Kind.UNKNOWN, *[Kind.NORMAL] * 4)
+    scores = (0.0, -1.0, -8.0, -8.0, -1.0)
+    ours = UnigramVocabulary(("<unk>", "ab", "a", "bc", "▁"), scores, kinds)
+    assert ours.token_ids("abc") == [4, 2, 3]  # −16 and not −1 + (−8 − 10)
+
+
+def test_a_map_by_hand_with_a_far_step():
+    units = [0] * 512
+    units[0] = 1 << 10 | 1 << 9  # the bytes of the first place lie 1 · 256 further
+    units[256 ^ ord("a")] = ord("a") | 1 << 8 | 1 << 10  # a key ends; its number lies 1 further
+    units[256 ^ ord("a") ^ 1] = 2
+    assert CharacterMap(tuple(units), b"x\0yz\0")("abä a") == "yzbä yz"
 
 
 def test_siglip_drops_punctuation_and_pads_with_ends():
