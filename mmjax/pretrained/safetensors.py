@@ -1,4 +1,4 @@
-"""Reads the safetensors format: names, shapes and raw numbers, and nothing that could be run.
+"""Reads and writes the safetensors format: names, shapes and numbers, nothing that could be run.
 
 A file is 8 bytes with the length of a header, the header as JSON, and the bytes of the tensors:
     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {…}}
@@ -6,10 +6,13 @@ A file is 8 bytes with the length of a header, the header as JSON, and the bytes
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+
+from mmjax.checks import require_type
 
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -52,6 +55,23 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         reached = last
     _require(reached == room, path, f"bytes from {reached} to {room} of no tensor")
     return tensors
+
+
+def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes tensors by name, one after another. Raises TypeError for a dtype the format lacks."""
+    codes, entries, reached = {dtype: code for code, dtype in DTYPES.items()}, {}, 0
+    for name, tensor in tensors.items():
+        known, expected = tensor.dtype in codes, "one of " + ", ".join(map(str, codes))
+        require_type(known, "write_safetensors", "tensors", expected=expected, got=tensor)
+        place = [reached, reached := reached + tensor.nbytes]
+        shape = list(tensor.shape)
+        entries[name] = {"dtype": codes[tensor.dtype], "shape": shape, "data_offsets": place}
+    header = json.dumps({"__metadata__": {"format": "pt"}} | entries).encode()
+    header += b" " * (-len(header) % 8)  # the numbers begin at a multiple of 8
+    with Path(path).open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for tensor in tensors.values():
+            file.write(np.ascontiguousarray(tensor).tobytes())
 
 
 def _tensor(path: Path, name: str, entry, data: np.ndarray) -> np.ndarray:
