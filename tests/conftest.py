@@ -4,7 +4,6 @@ import os
 from importlib.metadata import version
 
 
-
 def compiler_flags() -> list[str]:
     """XLA's flags: eight devices, and in the quick form a code generator that optimises nothing.
 
@@ -23,7 +22,13 @@ def compiler_flags() -> list[str]:
 
 # Read once, when JAX starts its backend, so it comes before the import.
 os.environ["XLA_FLAGS"] = " ".join([*compiler_flags(), os.environ.get("XLA_FLAGS", "")]).strip()
- looks right.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["MPLBACKEND"] = "Agg"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+# A silent broadcast or a silent cast is how a wrong formula looks right.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
