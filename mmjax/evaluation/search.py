@@ -51,7 +51,10 @@ def _search(queries, vectors, k, block_size):
         scores = jnp.matmul(queries, block.T, preferred_element_type=dtype)
         # Inside a block first: then k and k compete, not k and the whole block.
         scores, places = lax.top_k(scores, min(k, size))
-        both = [jnp.concatenate(pair, axis=1) for pair in zip(best, (scores, start + places))]
+        both = [
+            jnp.concatenate(pair, axis=1)
+            for pair in zip(best, (scores, start + places), strict=True)
+        ]
         kept, chosen = lax.top_k(both[0], k)  # of equals the first, so the lower index
         return kept, jnp.take_along_axis(both[1], chosen, axis=1)
 
