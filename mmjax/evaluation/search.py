@@ -51,12 +51,10 @@ def _search(queries, vectors, k, block_size):
         scores = jnp.matmul(queries, block.T, preferred_element_type=dtype)
         # Inside a block first: then k and k compete, not k and the whole block.
         scores, places = lax.top_k(scores, min(k, size))
-        both = [
-            jnp.concatenate(pair, axis=1)
-            for pair in zip(best, (scores, start + places), strict=True)
-        ]
-        kept, chosen = lax.top_k(both[0], k)  # of equals the first, so the lower index
-        return kept, jnp.take_along_axis(both[1], chosen, axis=1)
+        both = jnp.concatenate([best[0], scores], axis=1)
+        where_from = jnp.concatenate([best[1], start + places], axis=1)
+        kept, chosen = lax.top_k(both, k)  # of equals the first, so the lower index
+        return kept, jnp.take_along_axis(where_from, chosen, axis=1)
 
     nothing = jnp.full((len(queries), k), -jnp.inf, dtype), jnp.zeros((len(queries), k), jnp.int32)
     return for_each_block(step, nothing, len(vectors), block_size)
