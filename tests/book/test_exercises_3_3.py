@@ -62,6 +62,6 @@ def test_common_mistakes_get_a_hint(notebook):
         (6, lanes_apart),
     ]
     for number, wrong in mistakes:
-        notebook.namespace |= {name: None for name in NAMES.values()}
+        notebook.namespace |= dict.fromkeys(NAMES.values())
         line = notebook.verdict(number, **{NAMES[number]: wrong})
         assert line.startswith("not yet right: ") and "Hint: " in line, (number, line)
