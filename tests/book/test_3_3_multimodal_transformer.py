@@ -1,5 +1,6 @@
 """Section 3.3: every equation of the page on multimodal Transformers. Both sides in float64."""
 
+import functools
 import itertools
 import math
 
@@ -26,6 +27,7 @@ M, F, H, E, Z = 4, 6, 2, 3, 1
 SPECS = {"a": Tokens(5, 3), "b": Tokens(2, 7), "c": Tokens(3, 4)}
 NAMES, K, T = tuple(SPECS), len(SPECS), sum(spec.length for spec in SPECS.values())
 KINDS = ("single-stream", "dual-stream", "bottleneck")
+DEPTH = {"single-stream": 1, "dual-stream": 1, "bottleneck": 2}  # enough to cross
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -60,9 +62,14 @@ def close(left, right):
     np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-11)
 
 
+@nnx.jit
+def run(model, inputs):
+    return model(inputs)
+
+
 def answers(model, inputs):
     """All vectors that a model gives, as one dictionary."""
-    y = nnx.jit(lambda model, inputs: model(inputs))(model, inputs)
+    y = run(model, inputs)
     return y if isinstance(y, dict) else {"all": y}
 
 
@@ -129,8 +136,10 @@ def _layer(blocks, index):
     return graph, jax.tree.map(lambda leaf: leaf[index], state)
 
 
-def maps_of(kind, shared=2):
-    return nnx.jit(attention_maps)(build(kind, shared=shared), draw())
+@functools.cache
+def maps_of(kind):
+    """In float64, as every test that asks has the fixture x64."""
+    return nnx.jit(attention_maps)(build(kind, shared=2), draw())
 
 
 @pytest.mark.equation("3.3.3")
@@ -195,7 +204,7 @@ def test_little_passes_through_the_bottleneck(x64):
 @pytest.mark.equation("3.3.9")
 @EVERY_KIND
 def test_patches_move_together_with_their_positions(x64, kind):
-    model, inputs, order = build(kind), draw(), np.array([3, 0, 6, 1, 5, 2, 4])
+    model, inputs, order = build(kind, DEPTH[kind]), draw(), np.array([3, 0, 6, 1, 5, 2, 4])
     before = answers(model, inputs)
     tokens, mask = inputs["b"]
     moved = inputs | {"b": (tokens[:, order], mask[:, order])}
@@ -211,7 +220,7 @@ def test_patches_move_together_with_their_positions(x64, kind):
 @pytest.mark.equation("3.3.10")
 @EVERY_KIND
 def test_padding_changes_nothing(x64, kind):
-    model, inputs = build(kind), draw()
+    model, inputs = build(kind, DEPTH[kind]), draw()
     tokens, mask = inputs["b"]  # its last token is padding
     cut = answers(model, inputs | {"b": (tokens[:, :-1], mask[:, :-1])})
     other = answers(model, inputs | {"b": (tokens.at[:, -1].set(jnp.nan), mask)})
@@ -253,9 +262,8 @@ def test_when_the_bottleneck_has_fewer_weights():
 @pytest.mark.equation("3.3.15")
 @pytest.mark.equation("3.3.16")
 @pytest.mark.equation("3.3.17")
-@pytest.mark.parametrize("L", [1, 2])
-def test_operations(L):
-    shared = 2
+def test_operations():
+    L, shared = 2, 2
     linear = 8 * M**2 + 4 * M * F
     weights = {kind: formulas.multimodal_weights(kind, LENGTHS, shared) for kind in KINDS}
     closed = {
@@ -314,7 +322,7 @@ def test_what_taking_a_key_away_does(x64):
 @EVERY_KIND
 def test_taking_a_token_away_at_the_input(x64, kind):
     """Masking a token is the same as the example that never had it."""
-    model, inputs = build(kind), draw()
+    model, inputs = build(kind, DEPTH[kind]), draw()
     tokens, mask = inputs["c"]
     hidden = answers(model, inputs | {"c": (tokens, mask.at[:, 1].set(False))})
     kept = np.array([0, 2, 3])
