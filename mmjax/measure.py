@@ -23,6 +23,17 @@ def matrix_flops(function: Callable, *arguments) -> int:
     return _flops(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
+def compiled_flops(function: Callable, *arguments) -> int:
+    """Floating-point operations of the compiled `function(*arguments)`, by XLA's own count.
+
+    Beside the matrix products it holds softmax, norms and activations, so it is larger than
+    `matrix_flops`. A loop's body counts once, however often it runs: unroll loops over layers
+    (`TransformerConfig.unroll`). arguments: arrays or `jax.ShapeDtypeStruct`; nothing is run.
+    """
+    compiled = jax.jit(function).lower(*arguments).compile()
+    return int(compiled.cost_analysis()["flops"])
+
+
 def temporary_bytes(function: Callable, *arguments) -> int:
     """Bytes of working memory that the compiled `function(*arguments)` asks for.
 

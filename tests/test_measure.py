@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.measure import matrix_flops, numbers_kept, temporary_bytes
+from mmjax.measure import compiled_flops, matrix_flops, numbers_kept, temporary_bytes
 
 A, B = np.ones((3, 5), np.float32), np.ones((5, 7), np.float32)
 SQUARE = np.ones((5, 5), np.float32)
@@ -41,6 +41,20 @@ def test_of_two_branches_the_most_expensive_counts():
         return jax.lax.cond(x[0, 0] > 0, lambda: x @ square @ square, lambda: x @ square)
 
     assert matrix_flops(choose, A, SQUARE) == 2 * 2 * 3 * 5 * 5
+
+
+def test_the_compiled_program_counts_its_products_and_a_loop_once():
+    product = 2 * 3 * 5 * 5
+    assert compiled_flops(jnp.matmul, A, SQUARE) == product
+    assert product <= compiled_flops(lambda x, y: jnp.tanh(x @ y) + x, A, SQUARE) <= 2 * product
+    steps = [
+        lambda x, y, unroll=unroll: jax.lax.scan(
+            lambda x, _: (x @ y, None), x, None, length=4, unroll=unroll
+        )[0]
+        for unroll in (1, 4)
+    ]
+    looped, unrolled = (compiled_flops(step, A, SQUARE) for step in steps)
+    assert looped < 2 * product and unrolled == 4 * product
 
 
 def test_working_memory_is_what_is_neither_argument_nor_result():

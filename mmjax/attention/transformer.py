@@ -107,6 +107,12 @@ class TransformerBlock(nnx.Module):
         x = x + dropout(self.attention(self.attention_norm(x), mask=mask), self.dropout, keys[0])
         return x + dropout(self.mlp(self.mlp_norm(x)), self.dropout, keys[1])
 
+    def with_weights(self, x: Array, *, mask: Array | None = None) -> tuple[Array, Array]:
+        """The same without dropout, and beside it the weights [B, H, T, T] of its attention."""
+        read, weights = self.attention.with_weights(self.attention_norm(x), mask=mask)
+        x = x + read
+        return x + self.mlp(self.mlp_norm(x)), weights
+
 
 class CrossAttentionBlock(nnx.Module):
     """A block that also reads a second stream: self-attention, attention to the context, MLP.
@@ -139,6 +145,24 @@ class CrossAttentionBlock(nnx.Module):
         x = x + dropout(read, self.dropout, keys[1])
         return x + dropout(block.mlp(block.mlp_norm(x)), self.dropout, keys[2])
 
+    def with_weights(
+        self,
+        x: Array,
+        context: Array,
+        *,
+        mask: Array | None = None,
+        context_mask: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """The same without dropout, and the weights [B, H, T, T] and [B, H, T, S] of the two."""
+        block = self.block
+        read, own = block.attention.with_weights(block.attention_norm(x), mask=mask)
+        x = x + read
+        read, across = self.context_attention.with_weights(
+            self.context_norm(x), context, mask=context_mask
+        )
+        x = x + read
+        return x + block.mlp(block.mlp_norm(x)), own, across
+
 
 class Transformer(nnx.Module):
     """L blocks one after the other, then a last norm: [B, T, M] → [B, T, M].
@@ -170,3 +194,14 @@ class Transformer(nnx.Module):
             apply, in_axes=(0, nnx.Carry, 0), out_axes=nnx.Carry, unroll=unroll, graph=False
         )
         return self.norm(run(self.blocks, x, keys))
+
+    def with_weights(self, x: Array, *, mask: Array | None = None) -> tuple[Array, Array]:
+        """The same without dropout, and the weights [L, B, H, T, T] of all layers."""
+        run = nnx.scan(
+            lambda block, x: block.with_weights(x, mask=mask),
+            in_axes=(0, nnx.Carry),
+            out_axes=(nnx.Carry, 0),
+            graph=False,
+        )
+        x, weights = run(self.blocks, x)
+        return self.norm(x), weights

@@ -60,6 +60,13 @@ from mmjax.formulas.modalities import (
     short_time_fourier_transform,
     tubelets,
 )
+from mmjax.formulas.multimodal import (
+    asked_attribute,
+    multimodal_operations,
+    multimodal_parameters,
+    multimodal_weights,
+    through_bottleneck,
+)
 from mmjax.formulas.representation import (
     best_fit,
     representation_operations,
@@ -76,6 +83,7 @@ from mmjax.formulas.training import (
 
 __all__ = [
     "adamw_step",
+    "asked_attribute",
     "attention_fusion",
     "attention_fusion_gradients",
     "attention_gradients",
@@ -109,6 +117,9 @@ __all__ = [
     "modality_gates",
     "modality_keep_probability",
     "multi_head_attention",
+    "multimodal_operations",
+    "multimodal_parameters",
+    "multimodal_weights",
     "normalize",
     "normalize_gradient",
     "online_softmax_attention",
@@ -126,6 +137,7 @@ __all__ = [
     "smoothed_info_nce",
     "softmax",
     "softmax_jacobian",
+    "through_bottleneck",
     "transformer_parameters",
     "tubelets",
     "warmup_cosine",

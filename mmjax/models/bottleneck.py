@@ -50,31 +50,40 @@ class BottleneckModel(nnx.Module):
     def __call__(self, inputs: Inputs, *, dropout_key: Array | None = None) -> Array:
         streams, masks = self.streams(inputs, dropout_key=dropout_key)
         parts = [self.projections[k](masked_mean(x, masks[k])) for k, x in streams.items()]
-        return _mean_of_present(parts, [mask.any(axis=1) for mask in masks.values()])
+        return mean_of_present(parts, [mask.any(axis=1) for mask in masks.values()])
 
     def streams(
         self, inputs: Inputs, *, dropout_key: Array | None = None
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """The tokens [B, T_k, M] of each given modality after the last layer, and their masks."""
-        streams, masks = read_inputs(self.inputs, inputs, "BottleneckModel")
-        first = next(iter(streams.values()))
-        shared = self.bottleneck[...][None].astype(first.dtype)
-        z = jnp.broadcast_to(shared, (len(first), *shared.shape[1:]))
+        streams, masks, z = self.embed(inputs)
         here = [mask.any(axis=1) for mask in masks.values()]
         for layer, key in zip(self.layers, split_key(dropout_key, len(self.layers)), strict=True):
             shared_parts = []
             keys = split_key(key, len(streams))
             for (k, x), block_key in zip(streams.items(), keys, strict=True):
-                mask = jnp.concatenate([masks[k], jnp.ones(z.shape[:2], bool)], axis=1)
-                both = jnp.concatenate([x, z], axis=1)
-                both = layer[k](both, mask=padding_mask(mask), dropout_key=block_key)
+                both, mask = with_shared(x, z, masks[k])
+                both = layer[k](both, mask=mask, dropout_key=block_key)
                 streams[k] = both[:, : x.shape[1]]
                 shared_parts.append(both[:, x.shape[1] :])
-            z = _mean_of_present(shared_parts, here)
+            z = mean_of_present(shared_parts, here)
         return {k: self.norms[k](x) for k, x in streams.items()}, masks
 
+    def embed(self, inputs: Inputs) -> tuple[dict[str, Array], dict[str, Array], Array]:
+        """x_0 [B, T_k, M] and the mask of each given modality, and the shared tokens [B, Z, M]."""
+        streams, masks = read_inputs(self.inputs, inputs, "BottleneckModel")
+        first = next(iter(streams.values()))
+        shared = self.bottleneck[...][None].astype(first.dtype)
+        return streams, masks, jnp.broadcast_to(shared, (len(first), *shared.shape[1:]))
 
-def _mean_of_present(parts: list[Array], here: list[Array]) -> Array:
+
+def with_shared(x: Array, z: Array, mask: Array) -> tuple[Array, Array]:
+    """What the block of one modality reads: [x; z] [B, T + Z, M], and who may be attended to."""
+    real = jnp.concatenate([mask, jnp.ones(z.shape[:2], bool)], axis=1)
+    return jnp.concatenate([x, z], axis=1), padding_mask(real)
+
+
+def mean_of_present(parts: list[Array], here: list[Array]) -> Array:
     """Mean of arrays [B, …] over those whose `here` [B] is True; zeros where none is."""
     weights = jnp.stack(here).astype(parts[0].dtype)
     weights = weights / jnp.maximum(1, weights.sum(axis=0, keepdims=True))

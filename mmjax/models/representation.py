@@ -107,11 +107,14 @@ class JointModel(nnx.Module):
 
     def tokens(self, inputs: Inputs, *, dropout_key: Array | None = None) -> tuple[Array, Array]:
         """The tokens [B, T, M] of all modalities in the order of their names, and their mask."""
-        streams, masks = read_inputs(self.inputs, inputs, "JointModel")
-        for name in streams:
-            streams[name] += self.modality_embeddings[name][...][None]
-        x, mask = _concatenate(streams.values()), _concatenate(masks.values())
+        streams, masks = self.embed(inputs)
+        x, mask = concatenate_tokens(streams.values()), concatenate_tokens(masks.values())
         return self.transformer(x, mask=padding_mask(mask), dropout_key=dropout_key), mask
+
+    def embed(self, inputs: Inputs) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What the Transformer reads: x_0 [B, T_k, M] and the mask of each given modality."""
+        streams, masks = read_inputs(self.inputs, inputs, "JointModel")
+        return {k: x + self.modality_embeddings[k][...][None] for k, x in streams.items()}, masks
 
 
 class CoordinatedModel(nnx.Module):
@@ -168,27 +171,34 @@ class CrossAttentionModel(nnx.Module):
 
     def __call__(self, inputs: Inputs, *, dropout_key: Array | None = None) -> dict[str, Array]:
         """The vectors of the modalities that are given, by name."""
-        streams, masks = read_inputs(self.inputs, inputs, "CrossAttentionModel")
+        streams, masks = self.embed(inputs)
         for layer, key in zip(self.layers, split_key(dropout_key, len(self.layers)), strict=True):
             keys = dict(zip(streams, split_key(key, len(streams)), strict=True))
-            streams = {k: _read_others(layer[k], k, streams, masks, keys[k]) for k in streams}
+            streams = {
+                k: layer[k](x, **what_it_reads(k, streams, masks), dropout_key=keys[k])
+                for k, x in streams.items()
+            }
         return {
             name: self.projections[name](masked_mean(self.norms[name](x), masks[name]))
             for name, x in streams.items()
         }
 
+    def embed(self, inputs: Inputs) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What the first layer reads: x_0 [B, T_k, M] and the mask of each given modality."""
+        return read_inputs(self.inputs, inputs, "CrossAttentionModel")
 
-def _read_others(block, name: str, streams: dict, masks: dict, key: Array | None) -> Array:
-    """One modality's tokens after it has read itself and all others."""
-    x, mask = streams[name], masks[name]
+
+def what_it_reads(name: str, streams: dict, masks: dict) -> dict[str, Array]:
+    """The arguments of a CrossAttentionBlock: context (all other tokens), mask, context_mask."""
     others = [k for k in streams if k != name]
     if others:
-        context = _concatenate(streams[k] for k in others)
-        seen = _concatenate(masks[k] for k in others)
+        context = concatenate_tokens(streams[k] for k in others)
+        seen = concatenate_tokens(masks[k] for k in others)
     else:  # alone: one token that nobody may look at
-        context, seen = jnp.zeros_like(x[:, :1]), jnp.zeros_like(mask[:, :1])
-    mask, seen = padding_mask(mask), padding_mask(seen)
-    return block(x, context, mask=mask, context_mask=seen, dropout_key=key)
+        context = jnp.zeros_like(streams[name][:, :1])
+        seen = jnp.zeros_like(masks[name][:, :1])
+    own, seen = padding_mask(masks[name]), padding_mask(seen)
+    return {"context": context, "mask": own, "context_mask": seen}
 
 
 def make_inputs(config: RepresentationConfig, rngs: nnx.Rngs) -> nnx.Dict:
@@ -216,7 +226,8 @@ def read_inputs(parts: nnx.Dict, inputs: Inputs, where: str) -> tuple[dict, dict
     return {k: x for k, (x, _) in read.items()}, {k: mask for k, (_, mask) in read.items()}
 
 
-def _concatenate(arrays) -> Array:
+def concatenate_tokens(arrays) -> Array:
+    """Tokens or masks of several modalities, one after another along T."""
     return jnp.concatenate(list(arrays), axis=1)
 
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from mmjax.attention import TransformerConfig
-from mmjax.models.bottleneck import BottleneckModel, _mean_of_present
+from mmjax.models.bottleneck import BottleneckModel, mean_of_present
 from mmjax.models.representation import RepresentationConfig, Tokens, Words
 
 B, E, V, Z = 3, 5, 13, 2
@@ -87,9 +87,9 @@ def test_what_is_missing_has_no_influence():
 def test_exchange_and_output_are_means_over_what_is_there():
     parts = [jnp.full((2, 3), value) for value in (1.0, 4.0, 10.0)]
     here = [jnp.array([True, True]), jnp.array([True, False]), jnp.array([True, False])]
-    np.testing.assert_allclose(_mean_of_present(parts, here), [[5.0] * 3, [1.0] * 3])
+    np.testing.assert_allclose(mean_of_present(parts, here), [[5.0] * 3, [1.0] * 3])
     nobody = [jnp.zeros(2, bool)] * 3
-    np.testing.assert_array_equal(_mean_of_present(parts, nobody), np.zeros((2, 3)))
+    np.testing.assert_array_equal(mean_of_present(parts, nobody), np.zeros((2, 3)))
 
 
 def test_padding_has_no_influence():
