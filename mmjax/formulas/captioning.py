@@ -1,4 +1,4 @@
-"""Section 5.1 word for word: the loss, the choices of a word, the best text, the caption metrics."""
+"""Section 5.1: the loss, the choice of a word, the best text, the caption metrics."""
 
 import itertools
 import math
