@@ -1,9 +1,9 @@
 """Greedy decoding, ours and transformers' `generate`: python benchmarks/decoding.py
 
-Everybody writes 64 words after 16 image tokens with 4 layers of width 128, 4 heads, a hidden width of
-512 and a vocabulary of 1,000. Ours is the prefix form. The peer is a GPT-2 of the same sizes that gets
-16 vectors as `inputs_embeds`; its head is tied, as ours. No text ends early: neither has an end token.
-A time is that of all words, the reading of the picture included.
+Everybody writes 64 words after 16 image tokens with 4 layers of width 128, 4 heads, a hidden width
+of 512 and a vocabulary of 1,000. Ours is the prefix form. The peer is a GPT-2 of the same sizes; it
+gets 16 vectors as `inputs_embeds`, and its head is tied, too. No text ends early: there is no end
+token. A time is that of all words, the reading of the picture included.
 """
 
 import jax
