@@ -55,7 +55,7 @@ def peer(batch: int) -> Contender:
     )
     model = transformers.GPT2LMHeadModel(config).eval()
     images = torch.randn(batch, PREFIX, WIDTH)
-    options = {"max_new_tokens": WORDS, "min_new_tokens": WORDS, "do_sample": False}
+    options = {"max_new_tokens": WORDS, "do_sample": False}
 
     def run():
         with torch.inference_mode():
