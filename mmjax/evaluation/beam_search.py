@@ -16,9 +16,9 @@ from mmjax.evaluation.decoding import (
     Specials,
     State,
     Step,
-    _check_sizes,
-    _log_probabilities,
-    _score_dtype,
+    check_sizes,
+    log_probabilities,
+    score_dtype,
 )
 
 
@@ -48,10 +48,10 @@ def beam_search(
     ValueError for sizes below 1, or a negative α.
     """
     where = "beam_search"
-    _check_sizes(where, batch, length)
+    check_sizes(where, batch, length)
     require(beams >= 1, where, "beams", expected="at least 1", got=beams)
     require(alpha >= 0, where, "alpha", expected="at least 0", got=alpha)
-    dtype = _score_dtype(step, batch, state)
+    dtype = score_dtype(step, batch, state)
     state = _on_rows(lambda x: jnp.repeat(x, beams, axis=0), state)
     tokens = jnp.full((batch, beams, length), specials.pad, jnp.int32)
     tokens = tokens.at[:, :, 0].set(specials.start)
@@ -66,7 +66,7 @@ def beam_search(
         t, tokens, total, state, ended, words = carry
         last = jax.lax.dynamic_index_in_dim(tokens, t, axis=2, keepdims=False)
         logits, state = step(last.reshape(-1), state)
-        log_p = _log_probabilities(logits, specials).reshape(batch, beams, -1)
+        log_p = log_probabilities(logits, specials).reshape(batch, beams, -1)
         size = log_p.shape[2]
         stay = jnp.where(jnp.arange(size) == specials.pad, 0, -jnp.inf).astype(dtype)
         reached = total[:, :, None] + jnp.where(ended[:, :, None], stay[None, None], log_p)

@@ -117,7 +117,7 @@ def generate(
     folds its number into `key`, so no two steps draw with the same randomness. To be called inside
     `jax.jit`. Raises ValueError for sizes below 1 and 2, or for sampling without a key.
     """
-    _check_sizes("generate", batch, length)
+    check_sizes("generate", batch, length)
     random = sampling.temperature > 0
     require(not random or key is not None, "generate", "key", expected="a key", got=key)
     tokens = jnp.full((batch, length), specials.pad, jnp.int32).at[:, 0].set(specials.start)
@@ -129,7 +129,7 @@ def generate(
     def one(carry):
         t, tokens, last, total, state, ended = carry
         logits, state = step(last, state)
-        log_p = _log_probabilities(logits, specials)
+        log_p = log_probabilities(logits, specials)
         chosen = choose(log_p, sampling, jax.random.fold_in(key, t) if random else None)
         gain = jnp.take_along_axis(log_p, chosen[:, None], axis=1)[:, 0]
         chosen = jnp.where(ended, specials.pad, chosen)
@@ -137,23 +137,25 @@ def generate(
         tokens = jax.lax.dynamic_update_slice(tokens, chosen[:, None], (jnp.int32(0), t + 1))
         return t + 1, tokens, chosen, total, state, ended | (chosen == specials.end)
 
-    total = jnp.zeros(batch, _score_dtype(step, batch, state))
+    total = jnp.zeros(batch, score_dtype(step, batch, state))
     first = (jnp.int32(0), tokens, tokens[:, 0], total, state, jnp.zeros(batch, bool))
     _, tokens, _, total, _, _ = jax.lax.while_loop(goes_on, one, first)
     return Decoded(tokens, total)
 
 
-def _check_sizes(where: str, batch: int, length: int) -> None:
+def check_sizes(where: str, batch: int, length: int) -> None:
+    """Raises ValueError for an empty batch, or no room for a word behind the start."""
     require(batch >= 1, where, "batch", expected="at least 1", got=batch)
     require(length >= 2, where, "length", expected="at least 2: start and a word", got=length)
 
 
-def _score_dtype(step, batch, state):
+def score_dtype(step: Step, batch: int, state: State):
+    """The dtype of log-probabilities: that of the logits, at least float32. Nothing is run."""
     token = jax.ShapeDtypeStruct((batch,), jnp.int32)
     return wide_dtype(jax.eval_shape(step, token, state)[0].dtype)
 
 
-def _log_probabilities(logits: Array, specials: Specials) -> Array:
+def log_probabilities(logits: Array, specials: Specials) -> Array:
     """Of the next token, in at least float32; padding and start have none."""
     wide = logits.astype(wide_dtype(logits.dtype))
     token = jnp.arange(wide.shape[-1])
