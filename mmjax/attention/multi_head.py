@@ -151,6 +151,44 @@ class MultiHeadAttention(nnx.Module):
             jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32)
         )
 
+    def prefill(
+        self, x: Array, length: int, *, mask: Array | None = None
+    ) -> tuple[Array, KeyValueCache]:
+        """Self-attention of the first T tokens, and a cache with room for `length` that holds them.
+
+        The same output as `self(x, mask=mask)`: every token sees every other one unless the mask
+        forbids it. `decode` goes on from there. Without `rotary_positions` only.
+        Raises ValueError for a length below T or rotary positions.
+        """
+        where = "MultiHeadAttention.prefill"
+        rotary_free = not self.rotary_positions
+        require(rotary_free, where, "self", expected="no rotary_positions", got="them")
+        query, key, value = self._project(x, None, None)
+        held = x.shape[1]
+        require(length >= held, where, "length", expected=f"at least {held}", got=length)
+        out = scaled_dot_product_attention(query, self._share(key), self._share(value), mask=mask)
+        room = ((0, 0), (0, 0), (0, length - held), (0, 0))
+        cache = KeyValueCache(jnp.pad(key, room), jnp.pad(value, room), jnp.int32(held))
+        return self.output(merge_heads(out)), cache
+
+    def project_context(self, context: Array) -> KeyValueCache:
+        """Keys and values of a context [B, S, M_c], to be read many times by `read`."""
+        key = split_heads(self.key(context), self.key_value_heads)
+        value = split_heads(self.value(context), self.key_value_heads)
+        if self.key_norm is not None:
+            key = self.key_norm(key)
+        return KeyValueCache(key, value, jnp.int32(context.shape[1]))
+
+    def read(self, x: Array, context: KeyValueCache, *, mask: Array | None = None) -> Array:
+        """`self(x, context, mask=mask)`, with what `project_context` made of the context."""
+        query = split_heads(self.query(x), self.heads)
+        if self.query_norm is not None:
+            query = self.query_norm(query)
+        out = scaled_dot_product_attention(
+            query, self._share(context.key), self._share(context.value), mask=mask
+        )
+        return self.output(merge_heads(out))
+
     def decode(
         self, x: Array, cache: KeyValueCache, *, mask: Array | None = None
     ) -> tuple[Array, KeyValueCache]:

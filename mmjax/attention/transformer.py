@@ -12,7 +12,7 @@ from jax import Array
 from mmjax.attention.activations import ACTIVATIONS, Activation
 from mmjax.attention.dot_product import Implementation
 from mmjax.attention.layers import LayerNorm, Linear, dropout
-from mmjax.attention.multi_head import MultiHeadAttention
+from mmjax.attention.multi_head import KeyValueCache, MultiHeadAttention
 from mmjax.checks import require, require_one_of
 
 
@@ -113,6 +113,22 @@ class TransformerBlock(nnx.Module):
         x = x + read
         return x + self.mlp(self.mlp_norm(x)), weights
 
+    def prefill(
+        self, x: Array, length: int, *, mask: Array | None = None
+    ) -> tuple[Array, KeyValueCache]:
+        """The block on the first T tokens, and its cache with room for `length` tokens."""
+        mixed, cache = self.attention.prefill(self.attention_norm(x), length, mask=mask)
+        x = x + mixed
+        return x + self.mlp(self.mlp_norm(x)), cache
+
+    def decode(
+        self, x: Array, cache: KeyValueCache, *, mask: Array | None = None
+    ) -> tuple[Array, KeyValueCache]:
+        """The block on new tokens that see the cached ones and each other causally."""
+        mixed, cache = self.attention.decode(self.attention_norm(x), cache, mask=mask)
+        x = x + mixed
+        return x + self.mlp(self.mlp_norm(x)), cache
+
 
 class CrossAttentionBlock(nnx.Module):
     """A block that also reads a second stream: self-attention, attention to the context, MLP.
@@ -162,6 +178,21 @@ class CrossAttentionBlock(nnx.Module):
         )
         x = x + read
         return x + block.mlp(block.mlp_norm(x)), own, across
+
+    def decode(
+        self,
+        x: Array,
+        cache: KeyValueCache,
+        context: KeyValueCache,
+        *,
+        context_mask: Array | None = None,
+    ) -> tuple[Array, KeyValueCache]:
+        """The block on new tokens, causal, with the context's keys and values computed before."""
+        block = self.block
+        mixed, cache = block.attention.decode(block.attention_norm(x), cache)
+        x = x + mixed
+        x = x + self.context_attention.read(self.context_norm(x), context, mask=context_mask)
+        return x + block.mlp(block.mlp_norm(x)), cache
 
 
 class Transformer(nnx.Module):

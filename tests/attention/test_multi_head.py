@@ -17,6 +17,7 @@ from mmjax.attention import (
     combine_masks,
     merge_heads,
     padding_mask,
+    prefix_mask,
     rotary,
     split_heads,
 )
@@ -333,6 +334,29 @@ def test_decoding_in_a_compiled_loop_is_the_whole():
     np.testing.assert_allclose(outs.swapaxes(0, 1), whole, atol=2e-6)
 
 
+NORMED = {"key_value_heads": 1, "query_key_norm": True}
+
+
+def test_a_prefix_and_then_pieces_are_the_whole_under_a_prefix_mask(x64):
+    module = build(dtype=np.float64, **NORMED)
+    (x,) = draw(18, (B, T, M), dtype=np.float64)
+    whole = run(module, x, mask=prefix_mask(4, T))
+    read = nnx.jit(lambda module, x: module.prefill(x, T + 1))
+    first, cache = read(module, x[:, :4])
+    assert int(cache.length) == 4 and cache.key.shape == (B, 1, T + 1, D)
+    rest, cache = decode(module, x[:, 4:], cache, None)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], axis=1), whole, atol=1e-12)
+
+
+def test_a_context_projected_once_gives_the_same_as_the_call(x64):
+    module = build(dtype=np.float64, context_width=M_C, **NORMED)
+    x, context = draw(19, (B, T, M), (B, S, M_C), dtype=np.float64)
+    mask = padding_mask(jnp.arange(S)[None, :] < jnp.array([S, 4])[:, None])
+    read = nnx.jit(lambda module, x, c: module.read(x, module.project_context(c), mask=mask))
+    whole = run(module, x, context, mask=mask)
+    np.testing.assert_allclose(read(module, x, context), whole, atol=1e-14)
+
+
 def test_a_cache_that_is_too_short_raises():
     module = build()
     (x,) = draw(17, (B, T, M))
@@ -432,6 +456,8 @@ TURNED = MultiHeadAttention(30, 3, rotary_positions=True, rngs=RNGS)
             r"decode: argument 'x': expected \[2, T, M\].*got float32\[1, 7, 30\]",
         ),
         (lambda: MODULE.decode(X[0], MODULE.init_cache(2, 9)), ValueError, r"'x': .*\[7, 30\]"),
+        (lambda: MODULE.prefill(X, 6), ValueError, "'length': expected at least 7, got 6"),
+        (lambda: TURNED.prefill(X, 9), ValueError, "'self': expected no rotary_positions"),
         (lambda: split_heads(X[0], 3), ValueError, r"split_heads: argument 'x': .*rank 3"),
         (lambda: split_heads(X, 7), ValueError, "'heads': expected a divisor of the width 30, got"),
         (lambda: merge_heads(X), ValueError, "merge_heads: argument 'x': expected rank 4"),
