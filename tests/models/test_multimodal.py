@@ -7,8 +7,14 @@ import pytest
 from flax import nnx
 
 from mmjax import formulas
-from mmjax.attention import CrossAttentionBlock, Transformer, TransformerBlock, TransformerConfig
-from mmjax.models.bottleneck import BottleneckModel
+from mmjax.attention import (
+    CrossAttentionBlock,
+    Transformer,
+    TransformerBlock,
+    TransformerConfig,
+    padding_mask,
+)
+from mmjax.models.bottleneck import BottleneckModel, with_shared
 from mmjax.models.multimodal import (
     SHARED,
     DualStreamModel,
@@ -17,7 +23,13 @@ from mmjax.models.multimodal import (
     cut_map,
     through_bottleneck,
 )
-from mmjax.models.representation import CoordinatedModel, RepresentationConfig, Tokens, Words
+from mmjax.models.representation import (
+    CoordinatedModel,
+    RepresentationConfig,
+    Tokens,
+    Words,
+    what_it_reads,
+)
 
 B, E, V, Z, H, M = 2, 3, 13, 2, 2, 6
 SIZES = TransformerConfig(layers=2, width=M, heads=H, hidden=7)
@@ -34,7 +46,7 @@ KINDS = {
 def randomised(make):
     graph, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
     rng = np.random.default_rng(1)
-    drawn = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape), p.dtype), state)
+    drawn = jax.tree.map(lambda p: jnp.asarray(0.4 * rng.normal(size=p.shape), p.dtype), state)
     return nnx.merge(graph, drawn)
 
 
@@ -91,7 +103,7 @@ def test_what_is_not_real_is_not_read(maps, kind):
             assert np.asarray(block).any() is np.bool_(read != "audio")
 
 
-def test_the_first_layer_is_the_formula():
+def test_the_first_layer_is_the_formula(maps):
     """Single-stream, against the oracle: one softmax over the tokens of all modalities."""
     model, inputs = randomised(KINDS["single-stream"]), make_inputs()
     streams, masks = model.embed(inputs)
@@ -104,11 +116,36 @@ def test_the_first_layer_is_the_formula():
         x @ block["attention"][name]["kernel"] + block["attention"][name]["bias"]
         for name in ("query", "key")
     )
-    first = attention_maps(model, inputs)[0]
+    first = maps["single-stream"][0][0]
     for h, cut in enumerate(np.split(np.arange(M), H)):
         P = formulas.attention_weights(q[:, cut], k[:, cut], real[None, :])
         ours = np.block([[np.asarray(first[a, b][0, h]) for b in LENGTHS] for a in LENGTHS])
         np.testing.assert_allclose(ours, P, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["dual-stream", "bottleneck"])
+def test_the_second_layer_reads_what_the_first_has_made(maps, kind):
+    """The forward pass of layer 1 through the blocks' own calls, then the weights of layer 2."""
+    model, inputs = randomised(KINDS[kind]), make_inputs()
+    streams, masks, *z = model.embed(inputs)
+    first, second = model.layers
+    if kind == "dual-stream":
+        made = {k: first[k](x, **what_it_reads(k, streams, masks)) for k, x in streams.items()}
+        blocks = {k: second[k].block for k in made}
+    else:
+        both = {}
+        for k, x in streams.items():
+            tokens, mask = with_shared(x, z[0], masks[k])
+            both[k] = first[k](tokens, mask=mask)
+        shared = sum(x[:, -Z:] for x in both.values()) / len(both)
+        made = {k: jnp.concatenate([x[:, :-Z], shared], axis=1) for k, x in both.items()}
+        blocks = {k: second[k] for k in made}
+    for k, block in blocks.items():
+        mask = jnp.pad(masks[k], ((0, 0), (0, made[k].shape[1] - LENGTHS[k])), constant_values=True)
+        x = block.attention_norm(made[k])
+        _, weights = block.attention.with_weights(x, mask=padding_mask(mask))
+        own = weights[:, :, : LENGTHS[k], : LENGTHS[k]]
+        np.testing.assert_allclose(maps[kind][0][1][k, k], own, atol=1e-5)
 
 
 def test_with_weights_gives_the_same_output():
@@ -137,7 +174,7 @@ def test_the_number_of_modalities_may_differ_between_examples(maps):
 
 
 def test_wrong_arguments_are_named():
-    other = CoordinatedModel(CONFIG, rngs=nnx.Rngs(0))
+    other = randomised(lambda rngs: CoordinatedModel(CONFIG, rngs=rngs))
     with pytest.raises(TypeError, match="argument 'model'.*CoordinatedModel"):
         attention_maps(other, make_inputs())
     with pytest.raises(ValueError, match="argument 'inputs'"):
