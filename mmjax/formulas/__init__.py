@@ -19,6 +19,7 @@ from mmjax.formulas.attention import (
     softmax,
     softmax_jacobian,
 )
+from mmjax.formulas.checkpoints import ensemble_templates
 from mmjax.formulas.contrastive import (
     clip_gradients,
     clip_loss,
@@ -78,6 +79,7 @@ __all__ = [
     "clip_loss",
     "concatenation_fusion",
     "cross_entropy",
+    "ensemble_templates",
     "fusion_attention_weights",
     "gated_fusion",
     "gated_fusion_gradients",
