@@ -44,7 +44,7 @@ class Choice:
     width: int = 128
     heads: int = 2
     image_layers: int = 3
-    text_layers: int = 2
+    text_layers: int = 1
     learning_rate: float = 0.02  # the peak; Adam's part of Muon has 2e-3
 
 
@@ -52,6 +52,7 @@ CHOICES = {
     "recipe": Choice(),
     "AdamW in place of Muon": Choice(muon=False, learning_rate=2e-3),
     "every picture once an epoch": Choice(one_of_each=False),
+    "two layers for the names": Choice(text_layers=2),
     "whole words as tokens": Choice(merges=0, length=10),
     "twice the learning rate": Choice(learning_rate=0.04),
     "batch 64": Choice(batch=64),
