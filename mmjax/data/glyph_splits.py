@@ -38,6 +38,7 @@ def split_glyphs(
     glyphs: Glyphs,
     *,
     held_out_characters: int = 500,
+    reserved_characters: int = 0,
     held_out_faces: Sequence[str] = ("DejaVuSansMono-Oblique",),
     seed: int = 0,
 ) -> GlyphSplit:
@@ -48,6 +49,9 @@ def split_glyphs(
     stream of random numbers; and a character more or less changes no other character's rank.
     The face held out by default has no character of its own, so the held-out characters are the
     same with and without it. Characters of held-out faces alone are in no part.
+
+    The first `reserved_characters` of the ranking are in no part either, and the held-out ones are
+    those after them. `validation_split` uses this.
 
     Raises:
         ValueError: for an unknown face, no face left for training, or a number of held-out
@@ -63,14 +67,22 @@ def split_glyphs(
     in_held_face = face_is_held[glyphs.faces]
     known = np.unique(glyphs.labels[~in_held_face])  # the characters of the training faces
     require(
+        0 <= reserved_characters < len(known) - 1,
+        "split_glyphs",
+        "reserved_characters",
+        expected=f"between 0 and {len(known) - 2}",
+        got=reserved_characters,
+    )
+    ranked = sorted(known, key=lambda label: _digest(seed, glyphs.names[label]))
+    known = np.sort(np.array(ranked[reserved_characters:], np.int32))
+    require(
         0 < held_out_characters < len(known),
         "split_glyphs",
         "held_out_characters",
         expected=f"between 1 and {len(known) - 1}",
         got=held_out_characters,
     )
-    ranked = sorted(known, key=lambda label: _digest(seed, glyphs.names[label]))
-    candidates = np.sort(np.array(ranked[:held_out_characters], np.int32))
+    candidates = np.sort(np.array(ranked[reserved_characters:][:held_out_characters], np.int32))
     held = np.isin(glyphs.labels, candidates)
     trained = np.isin(glyphs.labels, np.setdiff1d(known, candidates))
     unseen_characters = _indices(held & ~in_held_face)
@@ -86,6 +98,16 @@ def split_glyphs(
         canonical=np.sort(unseen_characters[first]),
         candidates=candidates,
     )
+
+
+def validation_split(glyphs: Glyphs, *, characters: int = 500) -> GlyphSplit:
+    """A split for choosing a recipe: as `split_glyphs`, with other characters held out.
+
+    The 500 characters that `split_glyphs` holds out are in no part of it, so whatever is chosen by
+    its figures has never looked at them. `characters` others are held out of what is left. After
+    the choice, train on `split_glyphs(glyphs).train` and test once.
+    """
+    return split_glyphs(glyphs, held_out_characters=characters, reserved_characters=500)
 
 
 def _digest(seed: int, name: str) -> bytes:

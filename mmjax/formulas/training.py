@@ -44,6 +44,26 @@ def adamw_step(theta, m, v, g, t, rate, b1, b2, epsilon, weight_decay):
     return theta - rate * step, m, v
 
 
+def orthogonalize(G, steps=5):
+    """Nearly U Vᵀ for G = U Σ Vᵀ: p(σ) = 3.4445 σ − 4.7750 σ³ + 2.0315 σ⁵, from σ / ‖σ‖ on."""
+    U, values, V = np.linalg.svd(np.asarray(G, np.float64), full_matrices=False)
+    values = values / math.sqrt((values**2).sum())
+    for _ in range(steps):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return (U * values) @ V
+
+
+def muon_step(W, D, G, rate, momentum, weight_decay):
+    """One step of Muon for W [M, F]; returns the new (W, D).
+
+    D' = G + μ D,  W' = W − η (√max(1, F/M) orth(G + μ D') + λ W).
+    """
+    M, F = W.shape
+    D = G + momentum * D
+    direction = math.sqrt(max(1, F / M)) * orthogonalize(G + momentum * D)
+    return W - rate * (direction + weight_decay * W), D
+
+
 def cross_entropy(logits, labels, label_smoothing=0.0):
     """mean_n Σ_c −t_nc log softmax(z_n)_c with t_nc = (1 − ε) [c = y_n] + ε / C, for z [N, C]."""
     logits = np.asarray(logits, np.float64)

@@ -16,15 +16,15 @@ def to_unit_range(images: Array) -> Array:
     return images.astype(jnp.float32)[..., None] / 255
 
 
-def contrastive_loss(*, shift: int = 0) -> Callable[[CLIP, dict, Array], Array]:
-    """The loss for `fit`: loss(model, batch, key) → scalar.
+def contrastive_loss(*, shift: int = 0) -> Callable[[CLIP, dict, Array], tuple[Array, dict]]:
+    """The loss for `fit`: loss(model, batch, key) → scalar, and `logit_scale` to be recorded.
 
     batch: image uint8 [B, height, width], tokens int32 [B, T], real bool [B, T], label int32 [B].
     Two pairs with the same label (one character in two faces) are not negatives of each other. The
     pictures move by up to `shift` pixels, differently at every step.
     """
 
-    def loss(model: CLIP, batch: dict, key: Array) -> Array:
+    def loss(model: CLIP, batch: dict, key: Array) -> tuple[Array, dict]:
         shift_key, image_key, text_key = jax.random.split(key, 3)
         images = random_shift(to_unit_range(batch["image"]), shift_key, pixels=shift)
         image_embeddings = model.encode_image(images, dropout_key=image_key)
@@ -32,6 +32,7 @@ def contrastive_loss(*, shift: int = 0) -> Callable[[CLIP, dict, Array], Array]:
         label = batch["label"]
         negatives = label[:, None] != label[None, :]
         scale = model.logit_scale[...]
-        return clip_loss(image_embeddings, text_embeddings, scale, negatives=negatives)
+        value = clip_loss(image_embeddings, text_embeddings, scale, negatives=negatives)
+        return value, {"logit_scale": scale}
 
     return loss

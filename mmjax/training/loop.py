@@ -78,14 +78,16 @@ def fit(
     steps: int,
     batch_size: int,
     seed: int = 0,
+    sampler: Iterator[np.ndarray] | None = None,
     steps_per_call: int = 10,
     progress: bool = True,
 ) -> tuple[nnx.Module, History]:
     """Trains a copy of the model for `steps` steps and returns it with its history.
 
     loss(model, batch, key) sees batches of `data` as arrays on the device. The same seed gives the
-    same batches, the same randomness and, on the same machine, the same numbers. The steps run
-    `steps_per_call` at a time in one compiled call.
+    same batches, the same randomness and, on the same machine, the same numbers. `sampler` yields
+    the rows of `data` for each batch, as `one_of_each` does; without it the order is that of
+    `batches`. The steps run `steps_per_call` at a time in one compiled call.
 
     Raises ValueError unless `steps` is a positive multiple of `steps_per_call`, and for data that
     `batches` refuses; FloatingPointError as soon as the loss is not a finite number.
@@ -96,6 +98,8 @@ def fit(
     expected = f"a positive multiple of steps_per_call = {steps_per_call}"
     require(ok, "fit", "steps", expected=expected, got=steps)
     source = batches(data, batch_size, seed=seed)
+    if sampler is not None:
+        source = ({name: array[rows] for name, array in data.items()} for rows in sampler)
     run = make_train_steps(model, loss, optimizer)
     state, key = init_state(model, optimizer), jax.random.key(seed)
     history = History()

@@ -12,7 +12,8 @@ from jax import Array
 from mmjax.checks import require
 
 Batch = Any
-LossFunction = Callable[[nnx.Module, Batch, Array], Array]
+LossFunction = Callable[[nnx.Module, Batch, Array], Array | tuple[Array, dict[str, Array]]]
+"""loss(model, batch, key) → a scalar, or a scalar and a dict of other numbers to record."""
 
 
 class TrainState(NamedTuple):
@@ -50,8 +51,9 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, dict]]:
     """Compiles step(state, batch, key) → (state, metrics); the state that goes in is used up.
 
-    loss(model, batch, key) returns a scalar. `key` is one for the whole training; each step folds
-    its number into it, so no two steps see the same randomness. Metrics: loss, gradient_norm.
+    loss(model, batch, key) returns a scalar, or a scalar and a dict of numbers that are recorded
+    and not differentiated. `key` is one for the whole training; each step folds its number into it,
+    so no two steps see the same randomness. Metrics: loss, gradient_norm, and those of the dict.
     """
     return jax.jit(_step_function(model, loss, optimizer), donate_argnums=0)
 
@@ -79,16 +81,18 @@ def _step_function(model, loss, optimizer):
         step_key = jax.random.fold_in(key, state.step)
 
         def loss_of(parameters):
-            return loss(nnx.merge(graph, parameters), batch, step_key)
+            out = loss(nnx.merge(graph, parameters), batch, step_key)
+            return out if isinstance(out, tuple) else (out, {})
 
-        value, gradient = jax.value_and_grad(loss_of)(state.parameters)
+        of_parameters = jax.value_and_grad(loss_of, has_aux=True)
+        (value, others), gradient = of_parameters(state.parameters)
         # optax raises floats to the power of its int32 step count: allowed here, and only here.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(
                 gradient, state.optimizer_state, state.parameters
             )
         parameters = optax.apply_updates(state.parameters, updates)
-        metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+        metrics = others | {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
     return step

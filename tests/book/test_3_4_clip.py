@@ -1,4 +1,7 @@
-"""Section 3.4, equations 1 to 17: unit vectors, the loss, its safe form, the mask. In float64."""
+"""Section 3.4, equations 1 to 17 and 56: unit vectors, the loss, its safe form, mask and start.
+
+In float64.
+"""
 
 import itertools
 import math
@@ -286,3 +289,21 @@ def test_the_masked_loss(units, z, kept, diagonal, x64):
     close(losses.clip_loss(U, V, jnp.asarray(S), negatives=jnp.asarray(negatives)), right)
     close(formulas.clip_loss(*units, S, negatives), right)
     assert abs(right - formulas.clip_loss(*units, S, negatives.T)) > 1e-4
+
+
+def beyond_second_order(z):
+    """L − (ln N + mean − mean of the diagonal + a quarter of both variances), by definition."""
+    both = (row_loss(z) + row_loss(z.T)) / 2
+    scatter = (z.var(axis=1).mean() + z.var(axis=0).mean()) / 4
+    return both - (math.log(len(z)) + z.mean() - np.diagonal(z).mean() + scatter)
+
+
+@pytest.mark.equation("3.4.56")
+def test_the_first_loss_is_the_logarithm_of_the_batch_and_the_scatter(units):
+    """What is left is of third order: half the scale leaves an eighth of it."""
+    U, V = units
+    cosines = U @ V.T
+    left = [beyond_second_order(alpha * cosines) for alpha in (0.02, 0.01, 0.005)]
+    assert 1e-12 < abs(left[0]) < 0.02**3
+    for large, small in itertools.pairwise(left):
+        np.testing.assert_allclose(large / small, 8, rtol=0.05)

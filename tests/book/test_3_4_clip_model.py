@@ -1,4 +1,4 @@
-"""Section 3.4, equations 44 to 55: encoders, optimizer, the loss in blocks, moved pictures."""
+"""Section 3.4, equations 44 to 55 and 58 to 60: encoders, optimizers, blocks, moved pictures."""
 
 import functools
 import itertools
@@ -19,7 +19,7 @@ from mmjax.models.encoders import (
     TextEncoder,
     TextEncoderConfig,
 )
-from mmjax.training import adamw, random_shift, warmup_cosine
+from mmjax.training import adamw, muon, orthogonalize, random_shift, warmup_cosine
 
 
 def close(left, right, tolerance=1e-10):
@@ -284,3 +284,50 @@ def test_each_picture_moves_by_its_own_offset(delta, random, x64):
     assert (same.sum(axis=1) == 1).all()
     expected = 400 / len(offsets)
     assert (np.abs(same.sum(axis=0) - expected) <= 4 * math.sqrt(expected)).all()
+
+
+@pytest.mark.equation("3.4.58")
+def test_the_steepest_step_of_a_matrix(random):
+    """No map of norm 1 has a larger product with G: random ones, and those close to U Vᵀ."""
+    G = random.normal(size=(3, 5))
+    U, values, V = np.linalg.svd(G, full_matrices=False)
+    nuclear = sum(math.sqrt(x) for x in np.linalg.eigvalsh(G @ G.T))
+    close((G * (U @ V)).sum(), nuclear)
+    close(values.sum(), nuclear)
+    for distance in (0.01, 0.1, 1.0, 10.0):
+        for _ in range(50):
+            O = U @ V + distance * random.normal(size=G.shape)  # noqa: E741
+            O = O / np.linalg.norm(O, 2)  # noqa: E741
+            assert (G * O).sum() < nuclear
+
+
+@pytest.mark.equation("3.4.59")
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
+def test_a_polynomial_of_a_matrix_is_one_of_its_singular_values(random, shape, x64):
+    a, b, c = 3.4445, -4.775, 2.0315
+    X = random.normal(size=shape)
+    U, s, V = np.linalg.svd(X, full_matrices=False)
+    left = a * X + b * (X @ X.T) @ X + c * (X @ X.T) @ (X @ X.T) @ X
+    close(left, U @ np.diag(a * s + b * s**3 + c * s**5) @ V)
+    close(orthogonalize(jnp.asarray(X)), formulas.orthogonalize(X), 1e-6)
+    values = np.linalg.svd(formulas.orthogonalize(X), compute_uv=False)
+    assert values.min() > 0.6 and values.max() < 1.25
+
+
+@pytest.mark.equation("3.4.60")
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+def test_the_step_of_muon(random, shape, x64):
+    """Momentum, orthogonal direction, decay: matrix products against singular values."""
+    steps, warmup, peak = 8, 3, 0.1
+    W, D = random.normal(size=shape), np.zeros(shape)
+    rule = muon(peak, steps, warmup=warmup, momentum=0.9, weight_decay=0.5, clip_norm=1.5)
+    theta = {"kernel": jnp.asarray(W)}
+    state = rule.init(theta)
+    for t in range(steps):
+        G = 2 * random.normal(size=shape)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = rule.update({"kernel": jnp.asarray(G)}, state, theta)
+        theta = optax.apply_updates(theta, updates)
+        rate = formulas.warmup_cosine(t, peak, steps, warmup)
+        W, D = formulas.muon_step(W, D, formulas.clip_by_norm(G, 1.5), rate, 0.9, 0.5)
+    close(theta["kernel"], W, 1e-6)

@@ -1,4 +1,4 @@
-"""Section 3.4, equations 38 to 43: naming, ranks, recall, the ceiling. In float64."""
+"""Section 3.4, equations 38 to 43 and 57: naming, ranks, recall, the ceiling. In float64."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,7 @@ import pytest
 from mmjax import formulas
 from mmjax.data import Glyphs, ceiling, split_glyphs
 from mmjax.data.glyph_splits import picture_ceiling
-from mmjax.evaluation import rank_of_target, recall_at_k, zero_shot_scores
+from mmjax.evaluation import ensemble_templates, rank_of_target, recall_at_k, zero_shot_scores
 
 
 def close(left, right):
@@ -128,3 +128,19 @@ def test_the_ceiling_is_the_best_of_all_answers(alphabet, k):
     close(left, right / len(split.unseen_characters))
     assert left < 1
     assert k > 1 or left == ceiling(glyphs, split).top_1
+
+
+@pytest.mark.equation("3.4.57")
+def test_the_ensemble_is_the_direction_closest_to_all_templates(random):
+    """No other direction has a larger mean cosine: not the best of 1,000 steps uphill either."""
+    texts = random.normal(size=(4, 3, 5)) * random.uniform(0.1, 9, size=(4, 3, 1))  # [R, K, E]
+    directions = texts / np.sqrt((texts**2).sum(axis=2, keepdims=True))
+    for k, ours in enumerate(ensemble_templates(texts)):
+        uphill = formulas.normalize(random.normal(size=5))
+        for _ in range(1000):
+            uphill = formulas.normalize(uphill + 0.5 * directions[:, k].mean(axis=0))
+        close(ours, uphill)
+        reached = np.mean([math.fsum(ours * w) for w in directions[:, k]])
+        close(reached, math.hypot(*directions[:, k].mean(axis=0)))
+        others = formulas.normalize(random.normal(size=(200, 5)))
+        assert ((others @ directions[:, k].T).mean(axis=1) < reached).all()

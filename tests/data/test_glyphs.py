@@ -14,7 +14,15 @@ import pytest
 from matplotlib.ft2font import FT2Font, LoadFlags
 
 import mmjax
-from mmjax.data import EXTRA_FACES, FACES, Glyphs, ceiling, load_glyphs, split_glyphs
+from mmjax.data import (
+    EXTRA_FACES,
+    FACES,
+    Glyphs,
+    ceiling,
+    load_glyphs,
+    split_glyphs,
+    validation_split,
+)
 from mmjax.data.glyph_splits import GlyphSplit, look_alikes, names_of_seen_words, picture_ceiling
 from mmjax.data.glyphs import _cache_name
 
@@ -333,6 +341,19 @@ def test_the_split_is_the_same_for_everyone(glyphs):
     assert set(split_glyphs(glyphs, seed=1).candidates) != set(split.candidates)
 
 
+def test_a_recipe_is_chosen_without_a_look_at_the_test_characters(glyphs):
+    """No part of the validation split shows one; its own 500 are trained on only after that."""
+    split, validation = split_glyphs(glyphs), validation_split(glyphs)
+    tested = set(split.candidates)
+    for part in ("train", "unseen_characters", "unseen_faces", "unseen_both", "canonical"):
+        assert not tested & set(glyphs.labels[getattr(validation, part)]), part
+    assert len(validation.candidates) == 500
+    trained = set(glyphs.labels[validation.train])
+    assert not trained & set(validation.candidates)
+    assert trained | set(validation.candidates) == set(glyphs.labels[split.train])
+    assert len(validation_split(glyphs, characters=7).candidates) == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -340,6 +361,8 @@ def test_the_split_is_the_same_for_everyone(glyphs):
         ({"held_out_faces": FACES}, "argument 'held_out_faces': expected a face left"),
         ({"held_out_characters": 0}, "argument 'held_out_characters': expected between 1 and"),
         ({"held_out_characters": 10_000}, "argument 'held_out_characters'.*got 10000"),
+        ({"reserved_characters": -1}, "argument 'reserved_characters'.*between 0 and.*got -1"),
+        ({"reserved_characters": 6_494}, "argument 'reserved_characters'.*got 6494"),
     ],
 )
 def test_impossible_splits_are_refused(glyphs, arguments, message):

@@ -130,6 +130,17 @@ def test_fit_names_wrong_arguments(options, message):
         train(**options)
 
 
+def test_a_sampler_says_which_rows_meet():
+    """Rows 3 and 5 and no others: the loss sees them, in this order, at every step."""
+
+    def loss(model, batch, key):
+        return noisy_error(model, batch, key), {"first": batch["x"][:, 0]}
+
+    rows = itertools.repeat(np.array([3, 5]))
+    _, _, history = train(steps=20, loss=loss, batch_size=2, sampler=rows)
+    np.testing.assert_array_equal(history.metrics["first"], [line_data()["x"][[3, 5], 0]] * 20)
+
+
 def test_progress_is_one_line_with_loss_and_speed(capsys):
     _, _, history = train(steps=20, progress=True)
     out = capsys.readouterr().out

@@ -77,6 +77,22 @@ def test_steps_in_one_call_are_single_steps():
         np.testing.assert_allclose(metrics[name], expected, rtol=1e-6)
 
 
+def test_a_loss_may_record_other_numbers_which_change_no_gradient():
+    def and_more(model, batch, key):
+        value = squared_error(model, batch, key)
+        return value, {"largest": jnp.abs(model.kernel[...]).max(), "half": value / 2}
+
+    model, batches, optimizer = line(), draw(0, 4), optax.sgd(RATE)
+    run = make_train_steps(model, and_more, optimizer)
+    state, metrics = run(init_state(model, optimizer), batches, jax.random.key(0))
+    plain = make_train_steps(model, squared_error, optimizer)
+    other, _ = plain(init_state(model, optimizer), batches, jax.random.key(0))
+    np.testing.assert_array_equal(state.parameters["kernel"], other.parameters["kernel"])
+    assert metrics.keys() == {"loss", "gradient_norm", "largest", "half"}
+    np.testing.assert_allclose(metrics["half"], metrics["loss"] / 2, rtol=1e-6)
+    np.testing.assert_allclose(metrics["largest"][0], np.abs(model.kernel[...]).max(), rtol=1e-6)
+
+
 def test_each_step_has_a_key_of_its_own():
     model, optimizer = line(), optax.sgd(0.0)
     steps = make_train_steps(model, lambda model, batch, key: jax.random.normal(key), optimizer)
