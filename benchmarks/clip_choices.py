@@ -3,7 +3,7 @@
     python benchmarks/clip_choices.py                      every choice, a minute or two each
     python benchmarks/clip_choices.py recipe words         those that begin so
     python benchmarks/clip_choices.py batch --seeds 0 1 2  mean and standard deviation of three
-    python benchmarks/clip_choices.py recipe --test --examples 153600 --seeds 0 1 2
+    python benchmarks/clip_choices.py recipe --test --examples 153600 --seeds 1 2
 
 Each row changes one thing of `recipe` and sees as many examples. All figures are over the pictures
 of 500 characters that no row has trained on, which choose among their 500 names. They are those of
