@@ -28,6 +28,7 @@ def case(queries):
         theirs = index.search(wanted, PLACES)[1]
         same = (np.sort(found, axis=1) == np.sort(theirs, axis=1)).mean()
         print(f"{same:.2%} of the results are the same")
+        assert same > 0.999, "the two searches disagree beyond near ties"
         return [Contender("faiss", lambda: index.search(wanted, PLACES)), ours]
 
     return contenders

@@ -31,7 +31,7 @@ def compiled_flops(function: Callable, *arguments) -> int:
     (`TransformerConfig.unroll`). arguments: arrays or `jax.ShapeDtypeStruct`; nothing is run.
     """
     compiled = jax.jit(function).lower(*arguments).compile()
-    return int(compiled.cost_analysis()["flops"])
+    return int(compiled.cost_analysis().get("flops", 0))  # no entry where there are none
 
 
 def temporary_bytes(function: Callable, *arguments) -> int:

@@ -77,6 +77,18 @@ def test_narrow_labels_do_not_wrap_around():
     np.testing.assert_allclose(loss, math.log(200), rtol=1e-6)
 
 
+def test_unsigned_labels_are_taken_as_they_are():
+    logits, labels = jnp.zeros((2, 200), jnp.float32), jnp.asarray([3, 127], jnp.uint32)
+    np.testing.assert_allclose(cross_entropy(logits, labels), math.log(200), rtol=1e-6)
+    assert np.isnan(jax.jit(cross_entropy)(logits, labels.at[0].set(200)))
+    assert np.isnan(jax.jit(cross_entropy)(logits, labels.at[0].set(2**32 - 1)))
+
+
+def test_unsigned_labels_of_64_bits(x64):
+    logits, labels = jnp.zeros((2, 200)), jnp.asarray([3, 127], jnp.uint64)
+    np.testing.assert_allclose(cross_entropy(logits, labels), math.log(200), rtol=1e-12)
+
+
 def test_narrow_logits_are_summed_in_float32():
     logits = jnp.asarray(LOGITS, jnp.bfloat16)
     loss = cross_entropy(logits, jnp.asarray(LABELS))

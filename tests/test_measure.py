@@ -57,6 +57,10 @@ def test_the_compiled_program_counts_its_products_and_a_loop_once():
     assert looped < 2 * product and unrolled == 4 * product
 
 
+def test_a_program_that_computes_nothing_has_no_operations():
+    assert compiled_flops(lambda x: x, A) == 0
+
+
 def test_working_memory_is_what_is_neither_argument_nor_result():
     x = jax.ShapeDtypeStruct((512, 4), jnp.float32)
     outer = temporary_bytes(lambda x: jnp.tanh(x @ x.T) @ x, x)

@@ -73,6 +73,24 @@ def test_an_uninformed_model_pays_the_logarithm_of_the_vocabulary():
     np.testing.assert_allclose(loss, np.log(V), rtol=1e-6)
 
 
+@pytest.mark.parametrize("target", [-1, V])
+def test_a_target_out_of_range_gives_nan_only_where_it_counts(target):
+    _, targets, counts = shift_by_one(*rows())
+    logits = jnp.asarray(draw(), jnp.float32)
+    assert np.isnan(next_token_loss(logits, targets.at[0, 1].set(target), counts))
+    value_and_gradient = jax.value_and_grad(next_token_loss)
+    ours = value_and_gradient(logits, jnp.where(counts, targets, target), counts)
+    for found, wanted in zip(ours, value_and_gradient(logits, targets, counts), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.uint32])
+def test_narrow_and_unsigned_targets_reach_a_large_vocabulary(dtype):
+    targets, counts = jnp.asarray([[3, 127]], dtype), jnp.ones((1, 2), bool)
+    loss = next_token_loss(jnp.zeros((1, 2, 300)), targets, counts)
+    np.testing.assert_allclose(loss, np.log(300), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [

@@ -166,13 +166,24 @@ class MultiHeadAttention(nnx.Module):
         query, key, value = self._project(x, None, None)
         held = x.shape[1]
         require(length >= held, where, "length", expected=f"at least {held}", got=length)
-        out = scaled_dot_product_attention(query, self._share(key), self._share(value), mask=mask)
+        out = scaled_dot_product_attention(
+            query,
+            self._share(key),
+            self._share(value),
+            mask=mask,
+            implementation=self.implementation,
+        )
         room = ((0, 0), (0, 0), (0, length - held), (0, 0))
         cache = KeyValueCache(jnp.pad(key, room), jnp.pad(value, room), jnp.int32(held))
         return self.output(merge_heads(out)), cache
 
     def project_context(self, context: Array) -> KeyValueCache:
-        """Keys and values of a context [B, S, M_c], to be read many times by `read`."""
+        """Keys and values of a context [B, S, M_c], to be read many times by `read`.
+
+        Raises ValueError for rotary positions, which are for self-attention.
+        """
+        where, expected = "MultiHeadAttention", "None: rotary positions are for self-attention"
+        require(not self.rotary_positions, where, "context", expected=expected, got=context)
         key = split_heads(self.key(context), self.key_value_heads)
         value = split_heads(self.value(context), self.key_value_heads)
         if self.key_norm is not None:
@@ -185,7 +196,11 @@ class MultiHeadAttention(nnx.Module):
         if self.query_norm is not None:
             query = self.query_norm(query)
         out = scaled_dot_product_attention(
-            query, self._share(context.key), self._share(context.value), mask=mask
+            query,
+            self._share(context.key),
+            self._share(context.value),
+            mask=mask,
+            implementation=self.implementation,
         )
         return self.output(merge_heads(out))
 

@@ -10,6 +10,9 @@ import numpy as np
 from mmjax.checks import require, require_one_of
 from mmjax.data.glyphs import Glyphs
 
+TEST_CHARACTERS = 500
+"""Characters held out for the test; no split for choices may look at them."""
+
 
 @dataclass(frozen=True)
 class GlyphSplit:
@@ -37,7 +40,7 @@ class GlyphSplit:
 def split_glyphs(
     glyphs: Glyphs,
     *,
-    held_out_characters: int = 500,
+    held_out_characters: int = TEST_CHARACTERS,
     reserved_characters: int = 0,
     held_out_faces: Sequence[str] = ("DejaVuSansMono-Oblique",),
     seed: int = 0,
@@ -107,7 +110,7 @@ def validation_split(glyphs: Glyphs, *, characters: int = 500) -> GlyphSplit:
     its figures has never looked at them. `characters` others are held out of what is left. After
     the choice, train on `split_glyphs(glyphs).train` and test once.
     """
-    return split_glyphs(glyphs, held_out_characters=characters, reserved_characters=500)
+    return split_glyphs(glyphs, held_out_characters=characters, reserved_characters=TEST_CHARACTERS)
 
 
 def _digest(seed: int, name: str) -> bytes:

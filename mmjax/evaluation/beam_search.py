@@ -24,6 +24,9 @@ from mmjax.evaluation.decoding import (
 
 def length_penalty(words: Array, alpha: float) -> Array:
     """lp(n) = ((5 + n) / 6)^α; a text of n tokens scores log p / lp(n). α = 0: no penalty."""
+    words = jnp.asarray(words)
+    if not jnp.issubdtype(words.dtype, jnp.floating):
+        words = words.astype(float)
     return ((5.0 + words) / 6.0) ** alpha
 
 
@@ -42,16 +45,18 @@ def beam_search(
     In each step the K texts are continued by every token, and the K of the K V continuations with
     the highest log p / lp(n) stay; n counts the tokens behind the start, the end among them. A text
     that has ended has one continuation, itself. With K = 1 this is `generate`; with K at least the
-    number of all texts it is exact.
+    number of all texts it is exact. Where there are fewer texts than K, the rows behind them are
+    padding only, with log p = −∞.
 
-    step and state as in `generate`, the state for B rows. To be called inside `jax.jit`. Raises
-    ValueError for sizes below 1, or a negative α.
+    step and state as in `generate`, the state for B rows with room for T tokens. To be called
+    inside `jax.jit`. Raises ValueError for sizes below 1, a negative α, or specials that do not fit
+    the vocabulary.
     """
     where = "beam_search"
     check_sizes(where, batch, length)
     require(beams >= 1, where, "beams", expected="at least 1", got=beams)
     require(alpha >= 0, where, "alpha", expected="at least 0", got=alpha)
-    dtype = score_dtype(step, batch, state)
+    dtype = score_dtype(where, step, batch, state, specials)
     state = _on_rows(lambda x: jnp.repeat(x, beams, axis=0), state)
     tokens = jnp.full((batch, beams, length), specials.pad, jnp.int32)
     tokens = tokens.at[:, :, 0].set(specials.start)
@@ -81,13 +86,15 @@ def beam_search(
         tokens = jax.lax.dynamic_update_slice(tokens, chosen[:, :, None], start)
         first = beams * jnp.arange(batch, dtype=parent.dtype)[:, None]
         rows = (first + parent).reshape(-1)
+        # Copies the picture too, though all beams of a row share it: the state is not looked into.
         state = _on_rows(lambda x: x[rows], state)
-        ended = pick(ended) | (chosen == specials.end)
+        ended = pick(ended) | (chosen == specials.end) | jnp.isneginf(total)  # −∞: no such text
         return t + 1, tokens, total, state, ended, pick(longer)
 
     none = jnp.zeros((batch, beams), bool)
     first = (jnp.int32(0), tokens, total.astype(dtype), state, none, none.astype(jnp.int32))
     _, tokens, total, *_ = jax.lax.while_loop(goes_on, one, first)
+    tokens = jnp.where(jnp.isneginf(total)[:, :, None], specials.pad, tokens)
     return Decoded(tokens, total)
 
 

@@ -7,6 +7,7 @@ Sources: Holtzman et al. (2020), the nucleus; Fan et al. (2018), top-k; Wu et al
 14, the length penalty.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,7 +27,8 @@ Step = Callable[[Array, State], tuple[Array, State]]
 class Specials:
     """The tokens that mean something to the loop; the defaults are those of the vocabularies.
 
-    A row is start, words, end, then padding. Neither padding nor start is ever chosen.
+    A row is start, words, end, then padding. Neither padding nor start is ever chosen, so the three
+    differ. An `end` of V or more is no token: then no row ends before it is full.
     """
 
     pad: int = 0
@@ -39,7 +41,9 @@ class Sampling:
     """How a token is drawn: from softmax(z / temperature), cut to `top_k` and then to `top_p`.
 
     temperature 0 is greedy: the token of the highest logit, the first of several.
-    Raises ValueError for a negative temperature, a top_k below 1, or a top_p outside (0, 1].
+    Raises ValueError for a temperature that is not 0 and below 10⁻⁶ or not finite (z / temperature
+    would overflow, or lose the tokens that are never chosen), a top_k below 1, or a top_p outside
+    (0, 1].
     """
 
     temperature: float = 1.0
@@ -48,7 +52,8 @@ class Sampling:
 
     def __post_init__(self):
         where, t, k, p = "Sampling", self.temperature, self.top_k, self.top_p
-        require(t >= 0, where, "temperature", expected="at least 0", got=t)
+        ok = t == 0 or 1e-6 <= t < math.inf
+        require(ok, where, "temperature", expected="0, or at least 1e-6 and finite", got=t)
         require(k is None or k >= 1, where, "top_k", expected="None or at least 1", got=k)
         require(p is None or 0 < p <= 1, where, "top_p", expected="None or in (0, 1]", got=p)
 
@@ -115,11 +120,14 @@ def generate(
 
     A row that has ended stays: padding follows, and its probability no longer changes. Each step
     folds its number into `key`, so no two steps draw with the same randomness. To be called inside
-    `jax.jit`. Raises ValueError for sizes below 1 and 2, or for sampling without a key.
+    `jax.jit`. The state needs room for T tokens: the logits of a cache that is too short are NaN,
+    and so is what is made of them. Raises ValueError for sizes below 1 and 2, sampling without a
+    key, or specials that do not fit the vocabulary.
     """
     check_sizes("generate", batch, length)
     random = sampling.temperature > 0
     require(not random or key is not None, "generate", "key", expected="a key", got=key)
+    dtype = score_dtype("generate", step, batch, state, specials)
     tokens = jnp.full((batch, length), specials.pad, jnp.int32).at[:, 0].set(specials.start)
 
     def goes_on(carry):
@@ -137,7 +145,7 @@ def generate(
         tokens = jax.lax.dynamic_update_slice(tokens, chosen[:, None], (jnp.int32(0), t + 1))
         return t + 1, tokens, chosen, total, state, ended | (chosen == specials.end)
 
-    total = jnp.zeros(batch, score_dtype(step, batch, state))
+    total = jnp.zeros(batch, dtype)
     first = (jnp.int32(0), tokens, tokens[:, 0], total, state, jnp.zeros(batch, bool))
     _, tokens, _, total, _, _ = jax.lax.while_loop(goes_on, one, first)
     return Decoded(tokens, total)
@@ -149,10 +157,18 @@ def check_sizes(where: str, batch: int, length: int) -> None:
     require(length >= 2, where, "length", expected="at least 2: start and a word", got=length)
 
 
-def score_dtype(step: Step, batch: int, state: State):
-    """The dtype of log-probabilities: that of the logits, at least float32. Nothing is run."""
+def score_dtype(where: str, step: Step, batch: int, state: State, specials: Specials):
+    """The dtype of log-probabilities: that of the logits, at least float32. Nothing is run.
+
+    Raises ValueError unless padding and start are two of the V tokens, and the end is another.
+    """
     token = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    return wide_dtype(jax.eval_shape(step, token, state)[0].dtype)
+    logits = jax.eval_shape(step, token, state)[0]
+    size, (pad, start, end) = logits.shape[-1], (specials.pad, specials.start, specials.end)
+    ok = 0 <= pad < size and 0 <= start < size and 0 <= end and len({pad, start, end}) == 3
+    expected = f"three numbers, pad and start from 0 to {size - 1}, and end at least 0"
+    require(ok, where, "specials", expected=expected, got=specials)
+    return wide_dtype(logits.dtype)
 
 
 def log_probabilities(logits: Array, specials: Specials) -> Array:

@@ -18,8 +18,9 @@ def search(
 
     s_qn = q · v_n for all n, in blocks: what has been kept so far and the scores of a block compete
     for k places. The result is that of a sort of all N scores; nothing is left to chance as in an
-    approximate index. Of equal scores the lower index comes first. For unit vectors it is the
-    search by cosine.
+    approximate index. Of equal scores the lower index comes first (0.0 before −0.0); NaN counts as
+    the largest. For unit vectors it is the search by cosine. On a GPU or TPU the products are exact
+    to the setting that `mmjax.precision` names.
 
     queries [Q, E], vectors [N, E] of one floating dtype; 1 ≤ k ≤ N; block_size: vectors in a step.
     Returns scores [Q, k] in at least float32 and indices int32 [Q, k]. The memory beside arguments
@@ -44,17 +45,24 @@ def search(
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _search(queries, vectors, k, block_size):
-    dtype = wide_dtype(queries.dtype)
+    dtype, N = wide_dtype(queries.dtype), len(vectors)
 
-    def step(start, size, best):
+    def best_of(start, size):
         block = lax.dynamic_slice_in_dim(vectors, start, size)
         scores = jnp.matmul(queries, block.T, preferred_element_type=dtype)
-        # Inside a block first: then k and k compete, not k and the whole block.
         scores, places = lax.top_k(scores, min(k, size))
-        both = jnp.concatenate([best[0], scores], axis=1)
-        where_from = jnp.concatenate([best[1], start + places], axis=1)
-        kept, chosen = lax.top_k(both, k)  # of equals the first, so the lower index
-        return kept, jnp.take_along_axis(where_from, chosen, axis=1)
+        return scores, start + places
 
-    nothing = jnp.full((len(queries), k), -jnp.inf, dtype), jnp.zeros((len(queries), k), jnp.int32)
-    return for_each_block(step, nothing, len(vectors), block_size)
+    def step(start, size, best):
+        # Inside a block first: then k and k compete, not k and the whole block.
+        added = best_of(first + start, size)
+        scores = jnp.concatenate([best[0], added[0]], axis=1)
+        indices = jnp.concatenate([best[1], added[1]], axis=1)
+        scores, kept = lax.top_k(scores, k)  # of equals the first, so the lower index
+        return scores, jnp.take_along_axis(indices, kept, axis=1)
+
+    first = max(k, block_size)  # enough for k of them, so no place is ever empty
+    best = best_of(0, first)
+    if first == N:
+        return best
+    return for_each_block(step, best, N - first, min(block_size, N - first))

@@ -25,14 +25,20 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     """
     _check_classes(logits, labels, label_smoothing)
     wide = logits.astype(wide_dtype(logits.dtype))
-    # Wide enough for the number of classes, which int8 is not.
-    labels = labels.astype(np.promote_types(labels.dtype, np.int32))
-    # A negative index would count from the end; beyond the end JAX reads NaN.
-    labels = jnp.where(labels < 0, wide.shape[1], labels)
-    target = jnp.take_along_axis(wide, labels[:, None], axis=1, mode="fill")[:, 0]
+    target = wanted_logits(wide, labels)
     if label_smoothing:  # 0 · −∞ would be NaN
         target = (1 - label_smoothing) * target + label_smoothing * wide.mean(axis=1)
     return (jax.nn.logsumexp(wide, axis=1) - target).mean()
+
+
+def wanted_logits(logits: Array, labels: Array) -> Array:
+    """z[..., label]: [..., C], whole numbers [...] → [...]; NaN for a label not from 0 to C − 1."""
+    if labels.dtype.itemsize < 4:  # too narrow for the number of classes
+        labels = labels.astype(np.int32)
+    # A negative index would count from the end, and so would a large uint32; C itself reads NaN.
+    classes = logits.shape[-1]
+    labels = jnp.where((labels >= 0) & (labels < classes), labels, classes)
+    return jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="fill")[..., 0]
 
 
 def _check_classes(logits: Array, labels: Array, label_smoothing: float) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mmjax.checks import require, require_type
+from mmjax.losses.classification import wanted_logits
 from mmjax.precision import wide_dtype
 
 
@@ -37,8 +38,8 @@ def next_token_loss(logits: Array, targets: Array, counts: Array) -> Array:
 
     The mean is over the real tokens of the whole batch, so a long text weighs more than a short
     one, and padding nothing. logits [B, T, V] floating-point, targets int and counts bool [B, T].
-    Returns a scalar in at least float32; 0 where nothing counts. Raises TypeError or ValueError
-    for arrays that do not fit.
+    Returns a scalar in at least float32; 0 where nothing counts, and NaN for a target that counts
+    and is not from 0 to V − 1. Raises TypeError or ValueError for arrays that do not fit.
     """
     where = "next_token_loss"
     is_float = jnp.issubdtype(logits.dtype, jnp.floating) and logits.ndim == 3
@@ -50,6 +51,5 @@ def next_token_loss(logits: Array, targets: Array, counts: Array) -> Array:
     require_type(counts.dtype == bool, where, "counts", expected="bool [B, T]", got=counts)
     require(counts.shape == shape, where, "counts", expected=str(list(shape)), got=counts)
     wide = logits.astype(wide_dtype(logits.dtype))
-    wanted = jnp.take_along_axis(wide, targets[..., None], axis=2)[..., 0]
-    cost = jnp.where(counts, jax.nn.logsumexp(wide, axis=2) - wanted, 0)
+    cost = jnp.where(counts, jax.nn.logsumexp(wide, axis=2) - wanted_logits(wide, targets), 0)
     return cost.sum() / jnp.maximum(1, counts.sum()).astype(cost.dtype)

@@ -7,8 +7,6 @@ bytes in one array of whole numbers, a "double array" (Aoe 1989), and the texts 
 import struct
 from dataclasses import dataclass
 
-REPLACEMENT = "\ufffd"
-
 
 @dataclass(frozen=True)
 class CharacterMap:

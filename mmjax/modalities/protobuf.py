@@ -29,6 +29,8 @@ def _whole_number(data: bytes, place: int) -> tuple[int, int]:
     """The lowest 7 bits first; the highest bit of a byte says that another one follows."""
     value = shift = 0
     while True:
+        if shift > 63:
+            raise ValueError("a whole number of more than 64 bits")
         byte = data[place]
         value, shift, place = value | (byte & 127) << shift, shift + 7, place + 1
         if byte < 128:

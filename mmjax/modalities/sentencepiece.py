@@ -85,6 +85,8 @@ class UnigramVocabulary:
         require(Kind.NORMAL in kinds, where, "kinds", expected="an ordinary piece", got="none")
         defined = Kind.USER_DEFINED in kinds
         require(not defined, where, "kinds", expected="no piece defined by the user", got="one")
+        finite = bool(np.isfinite(self.scores).all())
+        require(finite, where, "scores", expected="finite numbers", got="others")
         spelled = not self.spell_bytes or _BYTES <= set(self.symbols)
         require(spelled, where, "symbols", expected="a piece for each byte", got="fewer")
 
@@ -146,9 +148,13 @@ class UnigramVocabulary:
         return ids
 
     def join(self, token_ids: list[int]) -> str:
-        """The text of tokens, as it was after `normalise`; what is no piece is left out."""
-        parts = bytearray()
+        """The text of tokens, as it was after `normalise`; what is no piece is left out.
+
+        Raises ValueError for a token that is none of the vocabulary.
+        """
+        parts, expected = bytearray(), f"tokens from 0 to {self.size - 1}"
         for token in token_ids:
+            require(0 <= token < self.size, "join", "token_ids", expected=expected, got=token)
             if self.kinds[token] == Kind.BYTE:
                 parts.append(int(self.symbols[token][1:-1], 16))
             elif self.kinds[token] == Kind.NORMAL:

@@ -22,6 +22,7 @@ from mmjax.attention import (
     padding_mask,
 )
 from mmjax.checks import require
+from mmjax.models.representation import split_key
 from mmjax.models.token_encoder import TextInput, TokenInput, require_positive
 
 
@@ -98,7 +99,7 @@ class Captioner(nnx.Module):
 
         Padding behind a text needs no mask: no real word reads what comes after it.
         """
-        keys = _keys(dropout_key, 1 + len(self.blocks))
+        keys = split_key(dropout_key, 1 + len(self.blocks))
         context, image_mask = self.encode(images, image_mask, dropout_key=keys[0])
         x, _ = self.text(tokens, None)
         mask, context_mask = causal_mask(x.shape[1]), padding_mask(image_mask)
@@ -115,7 +116,11 @@ class Captioner(nnx.Module):
         return self.encoder(x, mask=mask, dropout_key=dropout_key), image_mask
 
     def start(self, images: Array, length: int, *, image_mask: Array | None = None) -> CaptionState:
-        """Reads the picture once; room for `length` words, the start among them."""
+        """Reads the picture once; room for `length` words, the start among them.
+
+        Raises ValueError for a length below 1, or above `config.length`: there are no positions.
+        """
+        require_room(self, length)
         context, image_mask = self.encode(images, image_mask)
         caches = tuple(b.block.attention.init_cache(len(images), length) for b in self.blocks)
         contexts = tuple(b.context_attention.project_context(context) for b in self.blocks)
@@ -134,26 +139,26 @@ class Captioner(nnx.Module):
     def looks(self, images: Array, tokens: Array, *, image_mask: Array | None = None) -> Array:
         """Where the decoder looked as it read word t and chose word t + 1: [L, B, H, T, S].
 
-        The weights of the attention to the picture in each layer and head; each row sums to 1.
+        The weights of the attention to the picture in each layer and head, without dropout. Each
+        row sums to 1, or is 0 where no image token is real (`image_mask` False throughout).
         """
         context, image_mask = self.encode(images, image_mask)
         x, _ = self.text(tokens, None)
         mask, context_mask = causal_mask(x.shape[1]), padding_mask(image_mask)
         found = []
         for block in self.blocks:
-            own = x + block.block.attention(block.block.attention_norm(x), mask=mask)
-            asked = block.context_norm(own)
-            _, weights = block.context_attention.with_weights(asked, context, mask=context_mask)
+            x, _, weights = block.with_weights(x, context, mask=mask, context_mask=context_mask)
             found.append(weights)
-            x = block(x, context, mask=mask, context_mask=context_mask)
         return jnp.stack(found)
+
+
+def require_room(model: nnx.Module, length: int) -> None:
+    """Raises ValueError unless the model has a position for each of `length` words."""
+    top, where = model.config.length, f"{type(model).__name__}.start"
+    require(1 <= length <= top, where, "length", expected=f"from 1 to {top}", got=length)
 
 
 def next_input(text: TextInput, token: Array, position: Array) -> Array:
     """E[token] + the position's vector: int [B], a whole number → [B, 1, M]."""
     place = jax.lax.dynamic_slice_in_dim(text.positions[...], position, 1)
     return text.embedding[...][token][:, None] + place[None]
-
-
-def _keys(key: Array | None, number: int):
-    return (None,) * number if key is None else jax.random.split(key, number)

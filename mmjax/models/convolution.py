@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from mmjax.attention.layers import linear
-from mmjax.checks import require
+from mmjax.checks import require, require_type
+from mmjax.precision import wide_dtype
 
 
 def convolution(x: Array, kernel: Array, bias: Array | None = None, *, stride: int = 1) -> Array:
@@ -24,7 +25,7 @@ def convolution(x: Array, kernel: Array, bias: Array | None = None, *, stride: i
     x [B, H, W, C], kernel [k, k, C, F] with an odd k, bias [F]; returns [B, ⌈H/s⌉, ⌈W/s⌉, F]. The
     windows are laid side by side and multiplied by one matrix [k² C, F], as XLA:CPU runs a product
     of matrices many times faster than a convolution.
-    Raises ValueError for arrays that do not fit or a stride below 1.
+    Raises TypeError or ValueError for arrays that do not fit, ValueError for a stride below 1.
     """
     _check("convolution", x, kernel, 4, stride)
     windows = jnp.concatenate(_shifted(x, len(kernel), stride), axis=-1)
@@ -40,7 +41,7 @@ def depthwise_convolution(x: Array, kernel: Array, *, stride: int = 1) -> Array:
     shifted pictures, and its backward pass is one too; the gradient of the kernel is summed image
     after image, so that the sums stay in the cache. `benchmarks/depthwise.py` measures it against
     `lax.conv_general_dilated` on a CPU. Reverse-mode derivatives only.
-    Raises ValueError for arrays that do not fit or a stride below 1.
+    Raises TypeError or ValueError for arrays that do not fit, ValueError for a stride below 1.
     Source: Howard et al. (2017), equation 3.
     """
     _check("depthwise_convolution", x, kernel, 3, stride)
@@ -69,18 +70,23 @@ def _depthwise_backward(stride, saved, dy):
 
 
 def _kernel_gradient(stride, x, kernel, dy):
-    """dK[a, b, c] = Σ over images and positions of dy · (x moved by a, b), image after image."""
+    """dK[a, b, c] = Σ over images and positions of dy · (x moved by a, b), image after image.
+
+    A long sum, so it runs in at least float32.
+    """
+
+    wide = wide_dtype(dy.dtype)
 
     def add(sums, image):
-        x, dy = image
+        x, dy = (part.astype(wide) for part in image)
         views = _shifted(x[None], len(kernel), stride)
         rows = range(len(dy))
         added = [sum(view[0, i] * dy[i] for i in rows) for view in views]  # [W, C] each
         return [total + part for total, part in zip(sums, added, strict=True)], None
 
-    zero = [jnp.zeros(dy.shape[2:], dy.dtype)] * (kernel.shape[0] * kernel.shape[1])
+    zero = [jnp.zeros(dy.shape[2:], wide)] * (kernel.shape[0] * kernel.shape[1])
     sums, _ = lax.scan(add, zero, (x, dy))
-    return jnp.stack(sums).sum(axis=1).reshape(kernel.shape)
+    return jnp.stack(sums).sum(axis=1).reshape(kernel.shape).astype(kernel.dtype)
 
 
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
@@ -117,4 +123,6 @@ def _check(where: str, x: Array, kernel: Array, rank: int, stride: int) -> None:
     ok = kernel.ndim == rank and shape[0] == shape[1] and shape[0] % 2 == 1 and shape[2] == channels
     expected = f"[k, k, {channels}{', F' if rank == 4 else ''}] with an odd k"
     require(ok, where, "kernel", expected=expected, got=kernel)
+    same, expected = kernel.dtype == x.dtype, f"dtype {x.dtype}, as x"
+    require_type(same, where, "kernel", expected=expected, got=kernel)
     require(stride >= 1, where, "stride", expected="at least 1", got=stride)

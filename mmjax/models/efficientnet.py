@@ -106,7 +106,8 @@ class ConvolutionalEncoder(nnx.Module):
 
     def __init__(self, config: ConvolutionalEncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.stem = nnx.Param(_he_normal(rngs, (3, 3, config.channels, config.stem), 9))
+        C, stem = config.channels, config.stem
+        self.stem = nnx.Param(_he_normal(rngs, (3, 3, C, stem), 9 * C))
         self.stem_bias = nnx.Param(jnp.zeros(config.stem, jnp.float32))
         blocks, inputs = [], config.stem
         for stage in config.stages:

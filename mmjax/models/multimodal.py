@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from mmjax.attention import padding_mask
-from mmjax.checks import require, require_type
+from mmjax.checks import require, require_one_of, require_type
 from mmjax.models.bottleneck import BottleneckModel, mean_of_present, with_shared
 from mmjax.models.representation import (
     CrossAttentionModel,
@@ -138,9 +138,16 @@ def through_bottleneck(
     R = P^{l+1}_{reader, shared} P^{l}_{shared, read} / K,  [B, T, S]
 
     P are means over the heads, and K is the number of modalities that are there (an int, or int
-    [B]), since the shared tokens are a mean over those. It follows the weights only, and not what
-    values and residual sums make of them.
+    [B]), since the shared tokens are a mean over those; as in the model, 0 counts as 1. It follows
+    the weights only, and not what values and residual sums make of them. Raises ValueError for a
+    name that the maps do not hold, or `present` of another shape.
     """
+    where = "through_bottleneck"
+    require_one_of(reader, sorted(a for a, b in later if b == SHARED), where, "reader")
+    require_one_of(read, sorted(b for a, b in earlier if a == SHARED), where, "read")
     to_shared, of_shared = later[reader, SHARED].mean(axis=1), earlier[SHARED, read].mean(axis=1)
-    share = jnp.asarray(present, to_shared.dtype).reshape(-1, 1, 1)
+    batch, share = len(to_shared), jnp.asarray(present, to_shared.dtype)
+    ok = share.shape in ((), (batch,))
+    require(ok, where, "present", expected=f"a number or [{batch}]", got=present)
+    share = jnp.maximum(1, share).reshape(-1, 1, 1)
     return jnp.einsum("btz,bzs->bts", to_shared, of_shared) / share

@@ -6,7 +6,6 @@ GIT. In both, the image tokens see each other fully and no word, and words see a
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -18,7 +17,8 @@ from mmjax.attention import (
     padding_mask,
     prefix_mask,
 )
-from mmjax.models.captioner import CaptionState, next_input, tied_logits
+from mmjax.models.captioner import CaptionState, next_input, require_room, tied_logits
+from mmjax.models.representation import split_key
 from mmjax.models.token_encoder import TextInput, TokenInput, require_positive
 
 
@@ -62,8 +62,7 @@ class PrefixCaptioner(nnx.Module):
     ) -> Array:
         """image_mask: bool [B, S], True = a real image token; all where not given."""
         x, mask, prefix = self._sequence(images, tokens, image_mask)
-        layers = len(self.blocks)
-        keys = (None,) * layers if dropout_key is None else jax.random.split(dropout_key, layers)
+        keys = split_key(dropout_key, len(self.blocks))
         for block, key in zip(self.blocks, keys, strict=True):
             x = block(x, mask=mask, dropout_key=key)
         return tied_logits(self.norm(x[:, prefix:]), self.text.embedding[...])
@@ -78,7 +77,11 @@ class PrefixCaptioner(nnx.Module):
         return both, mask, prefix
 
     def start(self, images: Array, length: int, *, image_mask: Array | None = None) -> CaptionState:
-        """Reads the picture once; room for `length` words behind it, the start among them."""
+        """Reads the picture once; room for `length` words behind it, the start among them.
+
+        Raises ValueError for a length below 1, or above `config.length`: there are no positions.
+        """
+        require_room(self, length)
         x, image_mask = self.image(images, image_mask)
         mask, caches = padding_mask(image_mask), []
         for block in self.blocks:

@@ -6,6 +6,7 @@ A file is 8 bytes with the length of a header, the header as JSON, and the bytes
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,8 @@ DTYPES = {
 }
 MAX_HEADER = 100_000_000
 """Bytes; the limit of the format's own reader."""
+MAX_RANK = 64
+"""Axes; the limit of NumPy."""
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
@@ -58,7 +61,10 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors by name, one after another. Raises TypeError for a dtype the format lacks."""
+    """Writes tensors by name, one after another. Raises TypeError for a dtype the format lacks.
+
+    The file appears whole or not at all, and may be the one that the tensors are views of.
+    """
     codes, entries, reached = {dtype: code for code, dtype in DTYPES.items()}, {}, 0
     for name, tensor in tensors.items():
         known, expected = tensor.dtype in codes, "one of " + ", ".join(map(str, codes))
@@ -68,10 +74,16 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
         entries[name] = {"dtype": codes[tensor.dtype], "shape": shape, "data_offsets": place}
     header = json.dumps({"__metadata__": {"format": "pt"}} | entries).encode()
     header += b" " * (-len(header) % 8)  # the numbers begin at a multiple of 8
-    with Path(path).open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        for tensor in tensors.values():
-            file.write(np.ascontiguousarray(tensor).tobytes())
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for tensor in tensors.values():
+                file.write(np.ascontiguousarray(tensor).tobytes())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _tensor(path: Path, name: str, entry, data: np.ndarray) -> np.ndarray:
@@ -80,13 +92,18 @@ def _tensor(path: Path, name: str, entry, data: np.ndarray) -> np.ndarray:
         first, last = entry["data_offsets"]
         if not all(type(number) is int for number in (first, last, *shape)):
             raise TypeError("numbers that are not whole")
+        if len(shape) > MAX_RANK:
+            raise ValueError(f"{len(shape)} axes")
         bytes_needed = math.prod(shape) * dtype.itemsize
         whole = 0 <= first <= last <= len(data) and all(0 <= side < 2**40 for side in shape)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: tensor '{name}': cannot be read ({error!r})") from None
     _require(whole, path, f"tensor '{name}' ends at byte {last} of {len(data)}")
     _require(last - first == bytes_needed, path, f"tensor '{name}' has {last - first} bytes")
-    return np.asarray(data[first:last]).view(dtype).reshape(shape)
+    try:
+        return np.asarray(data[first:last]).view(dtype).reshape(shape)
+    except ValueError as error:  # an empty array of sides that multiply beyond what NumPy counts
+        raise ValueError(f"{path.name}: tensor '{name}': cannot be read ({error!r})") from None
 
 
 def _require(condition: bool, path: Path, what: str) -> None:

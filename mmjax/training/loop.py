@@ -86,11 +86,12 @@ def fit(
 
     loss(model, batch, key) sees batches of `data` as arrays on the device. The same seed gives the
     same batches, the same randomness and, on the same machine, the same numbers. `sampler` yields
-    the rows of `data` for each batch, as `one_of_each` does; without it the order is that of
-    `batches`. The steps run `steps_per_call` at a time in one compiled call.
+    the `batch_size` rows of `data` for each batch, as `one_of_each` does; without it the order is
+    that of `batches`. The steps run `steps_per_call` at a time in one compiled call.
 
-    Raises ValueError unless `steps` is a positive multiple of `steps_per_call`, and for data that
-    `batches` refuses; FloatingPointError as soon as the loss is not a finite number.
+    Raises ValueError unless `steps` is a positive multiple of `steps_per_call`, for data that
+    `batches` refuses, and for a sampler that ends early or yields another number of rows;
+    FloatingPointError as soon as the loss is not a finite number.
     """
     ok = steps_per_call >= 1
     require(ok, "fit", "steps_per_call", expected="at least 1", got=steps_per_call)
@@ -99,7 +100,7 @@ def fit(
     require(ok, "fit", "steps", expected=expected, got=steps)
     source = batches(data, batch_size, seed=seed)
     if sampler is not None:
-        source = ({name: array[rows] for name, array in data.items()} for rows in sampler)
+        source = _sampled(data, batch_size, sampler)
     run = make_train_steps(model, loss, optimizer)
     state, key = init_state(model, optimizer), jax.random.key(seed)
     history = History()
@@ -107,7 +108,8 @@ def fit(
     for done in range(0, steps, steps_per_call):
         start = time.perf_counter()
         state, metrics = run(state, chunk, key)
-        chunk = _stack(source, steps_per_call)  # while the device is still at work
+        if done + steps_per_call < steps:
+            chunk = _stack(source, steps_per_call)  # while the device is still at work
         metrics = jax.device_get(metrics)
         history.record(metrics, time.perf_counter() - start, batch_size * steps_per_call)
         if not np.isfinite(metrics["loss"]).all():
@@ -117,6 +119,14 @@ def fit(
     if progress:
         print(file=sys.stdout)
     return with_parameters(model, state.parameters), history
+
+
+def _sampled(data, batch_size, sampler):
+    where, name, expected = "fit", "sampler", f"{batch_size} rows for each batch"
+    for rows in sampler:
+        require(len(rows) == batch_size, where, name, expected=expected, got=f"{len(rows)} rows")
+        yield {name: array[rows] for name, array in data.items()}
+    require(False, where, name, expected="rows for every step", got="an end")
 
 
 def _stack(source: Iterator[dict[str, np.ndarray]], number: int) -> dict[str, np.ndarray]:

@@ -11,10 +11,10 @@ def one_of_each(groups: np.ndarray, batch_size: int, *, seed: int) -> Iterator[n
     """Endless batches of example numbers int [batch_size], with no group twice in a batch.
 
     groups: int [N], the group of each example, such as the character that a picture shows. An epoch
-    visits each group once, in random order, with one of its examples drawn at random. So every
-    group counts alike, however many examples it has; in a random order of the examples, it would
-    count in proportion. No batch holds a pair that is no negative. The last groups of an epoch,
-    too few for a batch, wait for another one.
+    visits each group once, in random order, with one of its examples drawn at random; the last
+    groups, where they are too few for a batch, are left out of it. So every group counts alike,
+    however many examples it has; in a random order of the examples, it would count in proportion.
+    No batch holds a pair that is no negative.
 
     Raises TypeError for groups that are no whole numbers [N], ValueError unless the batch has at
     least one example and at most as many as there are groups.

@@ -54,6 +54,7 @@ def make_train_step(
     loss(model, batch, key) returns a scalar, or a scalar and a dict of numbers that are recorded
     and not differentiated. `key` is one for the whole training; each step folds its number into it,
     so no two steps see the same randomness. Metrics: loss, gradient_norm, and those of the dict.
+    The first call raises ValueError where the dict has one of these two names.
     """
     return jax.jit(_step_function(model, loss, optimizer), donate_argnums=0)
 
@@ -92,6 +93,9 @@ def _step_function(model, loss, optimizer):
                 gradient, state.optimizer_state, state.parameters
             )
         parameters = optax.apply_updates(state.parameters, updates)
+        clash = sorted(others.keys() & {"loss", "gradient_norm"})
+        expected = "to record other names than 'loss' and 'gradient_norm'"
+        require(not clash, "make_train_step", "loss", expected=expected, got=str(clash))
         metrics = others | {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 

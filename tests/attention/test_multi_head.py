@@ -357,6 +357,19 @@ def test_a_context_projected_once_gives_the_same_as_the_call(x64):
     np.testing.assert_allclose(read(module, x, context), whole, atol=1e-14)
 
 
+@pytest.mark.parametrize("implementation", ["plain", "blockwise"])
+def test_prefill_and_read_use_the_implementation_asked_for(implementation):
+    """Blockwise: no array in the program has all queries and all keys."""
+    module = build(6, 2, implementation=implementation)
+    (x,) = draw(20, (1, 1031, 6))
+    programs = (
+        jax.make_jaxpr(lambda x: module.prefill(x, 1031))(x),
+        jax.make_jaxpr(lambda x: module.read(x, module.project_context(x)))(x),
+    )
+    for program in programs:
+        assert ("1031,1031" in str(program)) == (implementation == "plain")
+
+
 def test_a_cache_that_is_too_short_raises():
     module = build()
     (x,) = draw(17, (B, T, M))
@@ -457,6 +470,7 @@ TURNED = MultiHeadAttention(30, 3, rotary_positions=True, rngs=RNGS)
         ),
         (lambda: MODULE.decode(X[0], MODULE.init_cache(2, 9)), ValueError, r"'x': .*\[7, 30\]"),
         (lambda: MODULE.prefill(X, 6), ValueError, "'length': expected at least 7, got 6"),
+        (lambda: TURNED.project_context(C), ValueError, "'context': expected None: rotary positio"),
         (lambda: TURNED.prefill(X, 9), ValueError, "'self': expected no rotary_positions"),
         (lambda: split_heads(X[0], 3), ValueError, r"split_heads: argument 'x': .*rank 3"),
         (lambda: split_heads(X, 7), ValueError, "'heads': expected a divisor of the width 30, got"),

@@ -1,6 +1,7 @@
 """Decoding: full against cached, greedy, drawn, and beam search against all texts there are."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from mmjax.evaluation.beam_search import beam_search, length_penalty
 from mmjax.evaluation.decoding import (
     GREEDY,
     Sampling,
+    Specials,
     choose,
     generate,
     keep_nucleus,
@@ -209,6 +211,41 @@ def test_a_narrow_beam_keeps_what_it_should(beams, alpha):
         np.testing.assert_allclose(out.log_probability[row], totals, rtol=1e-4)
 
 
+def test_beams_without_a_text_are_padding_and_count_as_ended():
+    """There are two texts, the end alone and one word with the end, and five beams."""
+    calls = []
+
+    def few(token, state):
+        jax.debug.callback(lambda: calls.append(1))
+        end = jnp.where(token == 3, 0.0, 1.0)  # after the word, only the end
+        allowed = jnp.stack([end * 0 - 9, end * 0 - 9, end * 0, jnp.log(end)], axis=1)
+        return allowed, state
+
+    out = jax.jit(lambda: beam_search(few, jnp.int32(0), 1, 9, beams=5))()
+    np.testing.assert_allclose(out.log_probability[0, :2], math.log(0.5), rtol=1e-6)
+    assert {text_of(row) for row in out.tokens[0, :2]} == {(END,), (3, END)}
+    np.testing.assert_array_equal(out.log_probability[0, 2:], -np.inf)
+    np.testing.assert_array_equal(out.tokens[0, 2:], PAD)
+    assert len(calls) == 2  # and not 8: no beam is left that could go on
+
+
+@pytest.mark.parametrize("words", [4, np.arange(5), jnp.arange(5)], ids=["int", "numpy", "jax"])
+def test_the_length_penalty_takes_whole_numbers(words):
+    wanted = ((5 + np.asarray(words)) / 6) ** 0.7
+    np.testing.assert_allclose(length_penalty(words, 0.7), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("search", [generate, functools.partial(beam_search, beams=2)])
+@pytest.mark.parametrize(
+    "specials",
+    [Specials(pad=-1), Specials(pad=V), Specials(start=V), Specials(end=-1), Specials(end=1)],
+    ids=str,
+)
+def test_specials_that_do_not_fit_the_vocabulary_are_refused(search, specials):
+    with pytest.raises(ValueError, match="'specials': expected three numbers, .* from 0 to 5"):
+        search(step, BEGIN, ROWS, 5, specials=specials)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_beam_of_one_is_greedy(alpha):
     greedy, beam = compiled(12)(BEGIN, jax.random.key(0)), beams_of(12, 1, alpha)(BEGIN)
@@ -224,7 +261,10 @@ def test_a_beam_of_one_is_greedy(alpha):
         (lambda: generate(step, BEGIN, 5, 5, sampling=Sampling()), "'key': expected a key"),
         (lambda: beam_search(step, BEGIN, 5, 5, beams=0), "'beams': expected at least 1"),
         (lambda: beam_search(step, BEGIN, 5, 5, beams=2, alpha=-1), "'alpha': expected at least"),
-        (lambda: Sampling(temperature=-1), "'temperature': expected at least 0"),
+        (lambda: Sampling(temperature=-1), "'temperature': expected 0, or at least 1e-6"),
+        (lambda: Sampling(temperature=np.inf), "'temperature': .* and finite, got inf"),
+        (lambda: Sampling(temperature=np.nan), "'temperature': .* and finite, got nan"),
+        (lambda: Sampling(temperature=1e-38), "'temperature': .* and finite, got 1e-38"),
         (lambda: Sampling(top_k=0), "'top_k': expected None or at least 1"),
         (lambda: Sampling(top_p=0.0), r"'top_p': expected None or in \(0, 1\]"),
         (lambda: keep_top_k(LOGITS, 0), "'k': expected at least 1"),

@@ -28,6 +28,13 @@ def test_of_equal_scores_the_lower_index_comes_first():
     assert indices.tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
 
 
+def test_scores_of_minus_infinity_keep_their_places():
+    vectors = jnp.asarray([[2.0], [-jnp.inf], [4.0], [-jnp.inf]])
+    scores, indices = search(jnp.ones((1, 1)), vectors, 4, block_size=2)
+    assert indices.tolist() == [[2, 0, 1, 3]]
+    assert scores.tolist() == [[4, 2, -np.inf, -np.inf]]
+
+
 def test_narrow_vectors_are_scored_in_float32():
     queries, vectors = (jnp.asarray(x, jnp.bfloat16) for x in (QUERIES, VECTORS))
     scores, _ = search(queries, vectors, 2)

@@ -203,6 +203,8 @@ def test_a_file_by_hand(tmp_path):
         (message(*PIECES, (2, message((35, 1)))), "a piece for each byte"),
         (message(*PIECES, (1, piece("x", 0, 4))), "defined by the user"),
         (message(*PIECES, (1, piece("x", 0, 9))), "9"),
+        (message(*PIECES, (1, piece("x", float("nan"), 1))), "finite numbers"),
+        (b"\xff" * 100_000, "more than 64 bits"),
         (message(*PIECES[:2]), "ordinary piece"),
         (message(PIECES[0], PIECES[2]), "one unknown piece"),
         (message(*PIECES, (1, 3)), "int"),
@@ -223,6 +225,14 @@ def test_a_map_that_points_outside_is_an_error_and_so_is_half_a_character():
         CharacterMap((1 << 30,), b"")("a")
     with pytest.raises(ValueError, match="no UTF-8"):
         CharacterMap()("\ud83d")
+
+
+def test_a_token_outside_the_vocabulary_is_named():
+    pieces = UnigramVocabulary(("<unk>", "▁a"), (0.0, -1.0), (Kind.UNKNOWN, Kind.NORMAL))
+    assert pieces.join([1, 1]) == "a a"
+    for token in (-1, 2):
+        with pytest.raises(ValueError, match=r"'token_ids': expected tokens from 0 to 1"):
+            pieces.join([token])
 
 
 def test_siglip_wants_its_end_token():

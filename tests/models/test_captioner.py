@@ -13,6 +13,7 @@ from mmjax import formulas
 from mmjax.attention import TransformerConfig
 from mmjax.evaluation.beam_search import beam_search
 from mmjax.evaluation.decoding import generate
+from mmjax.measure import matrix_flops
 from mmjax.models.captioner import Captioner, CaptionerConfig
 from mmjax.models.prefix_captioner import PrefixCaptioner, PrefixCaptionerConfig
 
@@ -38,6 +39,12 @@ def build(form):
 
     nnx.update(model, jax.tree.map(fill, nnx.state(model)))
     return model
+
+
+@functools.lru_cache
+def build_narrow(form):
+    kind, config = FORMS[form]
+    return kind(config, rngs=nnx.Rngs(0))
 
 
 @functools.lru_cache
@@ -261,6 +268,27 @@ def test_looks_are_weights_over_the_real_image_tokens(x64):
     k = linear(first.context_attention.key, context)
     wanted = formulas.attention_weights(q[None, :D], k[:, :D])[0]
     np.testing.assert_allclose(looks[0, b, 0, 0, : len(wanted)], wanted, atol=1e-12)
+
+
+def test_looks_reads_each_layer_once_and_nothing_where_nothing_is_real():
+    model, (images, tokens, real) = build_narrow("cross"), draw()
+    images = images.astype(jnp.float32)
+    head = 2 * B * T * M * V  # which the looks do without
+    whole, looks = matrix_flops(model, images, tokens), matrix_flops(model.looks, images, tokens)
+    assert looks == whole - head
+    found = jax.jit(lambda *a: model.looks(*a[:2], image_mask=a[2]))(
+        images, tokens, real.at[1].set(False)
+    )
+    np.testing.assert_array_equal(found[:, 1], 0)
+    np.testing.assert_allclose(found[:, 2].sum(-1), 1, atol=1e-6)
+
+
+@EACH_FORM
+@pytest.mark.parametrize("length", [0, T + 1])
+def test_more_words_than_positions_are_refused(form, length):
+    model, images = build_narrow(form), draw()[0]
+    with pytest.raises(ValueError, match=rf"start: .*'length': expected from 1 to 7, got {length}"):
+        model.start(images, length)
 
 
 @EACH_FORM

@@ -50,6 +50,14 @@ def test_gradients_of_the_depthwise_convolution_are_those_of_jax(x64, stride, si
         np.testing.assert_allclose(a, e, atol=1e-12)
 
 
+def test_narrow_numbers_are_summed_in_float32():
+    """65,536 ones: in bfloat16 a sum of ones ends at 256."""
+    x, kernel = jnp.ones((4096, 4, 4, 1), jnp.bfloat16), jnp.ones((3, 3, 1), jnp.bfloat16)
+    gradient = jax.grad(lambda k: depthwise_convolution(x, k).astype(jnp.float32).sum())(kernel)
+    assert gradient.dtype == jnp.bfloat16
+    assert gradient[1, 1, 0] == 65536
+
+
 def test_agrees_with_torch():
     torch = pytest.importorskip("torch")
     x, kernel = (RNG.normal(size=s).astype(np.float32) for s in ((B, H, W, C), (3, 3, C)))
@@ -92,6 +100,11 @@ WRONG = {
     "stride": lambda: depthwise_convolution(X, jnp.zeros((3, 3, 2)), stride=0),
     "x of rank 2": lambda: squeeze_excitation(jnp.zeros((4, 2)), (), ()),
 }
+
+
+def test_two_dtypes_are_refused():
+    with pytest.raises(TypeError, match="argument 'kernel': expected dtype float32"):
+        depthwise_convolution(X, jnp.zeros((3, 3, 2), jnp.bfloat16))
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -173,6 +173,23 @@ def test_the_number_of_modalities_may_differ_between_examples(maps):
     np.testing.assert_allclose(both[1], through_bottleneck(*layers, "text", "video", 2)[1])
 
 
+def test_nothing_there_counts_as_one_modality_as_in_the_model(maps):
+    layers = maps["bottleneck"][0]
+    none = through_bottleneck(*layers, "text", "video", jnp.array([0, 1]))
+    np.testing.assert_array_equal(none, through_bottleneck(*layers, "text", "video", 1))
+
+
+def test_a_path_that_is_not_there_is_named(maps):
+    layers = maps["bottleneck"][0]
+    for arguments, match in (
+        (("smell", "video", 3), "'reader': expected one of 'audio', 'text', 'video', got 'smell'"),
+        (("text", "smell", 3), "'read': expected one of 'audio', 'text', 'video', got 'smell'"),
+        (("text", "video", jnp.array([3])), r"'present': expected a number or \[2\], got int32"),
+    ):
+        with pytest.raises(ValueError, match=f"through_bottleneck: argument {match}"):
+            through_bottleneck(*layers, *arguments)
+
+
 def test_wrong_arguments_are_named():
     other = randomised(lambda rngs: CoordinatedModel(CONFIG, rngs=rngs))
     with pytest.raises(TypeError, match="argument 'model'.*CoordinatedModel"):

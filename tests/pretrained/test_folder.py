@@ -1,6 +1,7 @@
 """Shards and their index, folders that transformers wrote, and folders that are not whole."""
 
 import json
+import os
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,22 @@ def test_without_weights_it_says_what_is_wanted(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"pytorch_model\.bin is pickled.*save_pretrained"):
         read_tensors(tmp_path)
+
+
+def test_a_file_may_be_written_over_itself_and_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    write_safetensors(path, TENSORS)
+    write_safetensors(path, read_safetensors(path))  # views of the very file
+    assert_same(read_safetensors(path), TENSORS)
+
+    def full(*paths):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="disk is full"):
+        write_safetensors(path, {"a": np.ones(3, np.float32)})
+    assert_same(read_safetensors(path), TENSORS)
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_the_writer_agrees_with_the_library(tmp_path):

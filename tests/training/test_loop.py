@@ -141,6 +141,22 @@ def test_a_sampler_says_which_rows_meet():
     np.testing.assert_array_equal(history.metrics["first"], [line_data()["x"][[3, 5], 0]] * 20)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([np.array([3, 5])] * 20, r"'sampler': expected 4 rows for each batch, got 2 rows"),
+        ([np.arange(4)] * 19, r"'sampler': expected rows for every step, got an end"),
+    ],
+)
+def test_a_sampler_that_does_not_fit_is_named(rows, message):
+    with pytest.raises(ValueError, match=message):
+        train(steps=20, batch_size=4, sampler=iter(rows))
+
+
+def test_a_sampler_for_exactly_these_steps_is_enough():
+    train(steps=20, batch_size=4, sampler=iter([np.arange(4)] * 20))
+
+
 def test_progress_is_one_line_with_loss_and_speed(capsys):
     _, _, history = train(steps=20, progress=True)
     out = capsys.readouterr().out

@@ -93,6 +93,18 @@ def test_a_loss_may_record_other_numbers_which_change_no_gradient():
     np.testing.assert_allclose(metrics["largest"][0], np.abs(model.kernel[...]).max(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["loss", "gradient_norm"])
+def test_a_recorded_number_may_not_hide_one_of_ours(name):
+    def hides(model, batch, key):
+        value = squared_error(model, batch, key)
+        return value, {name: value}
+
+    model, optimizer = line(), optax.sgd(RATE)
+    step = make_train_step(model, hides, optimizer)
+    with pytest.raises(ValueError, match=rf"argument 'loss'.*got \['{name}'\]"):
+        step(init_state(model, optimizer), draw(0), jax.random.key(0))
+
+
 def test_each_step_has_a_key_of_its_own():
     model, optimizer = line(), optax.sgd(0.0)
     steps = make_train_steps(model, lambda model, batch, key: jax.random.normal(key), optimizer)
