@@ -5,10 +5,10 @@
     python benchmarks/clip_choices.py batch --seeds 0 1 2  mean and standard deviation of three
     python benchmarks/clip_choices.py recipe --test --examples 153600 --seeds 1 2
 
-Each row changes one thing of `recipe` and sees as many examples. All figures are over the pictures
-of 500 characters that no row has trained on, which choose among their 500 names. They are those of
-`validation_split`, unless `--test` asks for the ones that a result is reported on: that is for the
-one recipe that was chosen.
+Each row changes one thing of `recipe`, or the two that it names, and sees as many examples. All
+figures are over the pictures of 500 characters that no row has trained on, which choose among their
+500 names. They are those of `validation_split`, unless `--test` asks for the ones that a result is
+reported on: that is for the one recipe that was chosen.
 """
 
 import argparse
@@ -51,9 +51,11 @@ class Choice:
 CHOICES = {
     "recipe": Choice(),
     "AdamW in place of Muon": Choice(muon=False, learning_rate=2e-3),
+    "AdamW and two layers": Choice(muon=False, learning_rate=2e-3, text_layers=2),
     "every picture once an epoch": Choice(one_of_each=False),
     "two layers for the names": Choice(text_layers=2),
     "whole words as tokens": Choice(merges=0, length=10),
+    "400 merges": Choice(merges=400, length=16),  # short parts, so more of them a name
     "twice the learning rate": Choice(learning_rate=0.04),
     "batch 64": Choice(batch=64),
     "batch 128": Choice(batch=128),

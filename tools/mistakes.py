@@ -288,6 +288,20 @@ CLIP_MISTAKES = [
         "step_key = key",
         ("tests/training/test_step.py::test_each_step_has_a_key_of_its_own",),
     ),
+    Mistake(
+        "muon without the longer step of a wide kernel",
+        "mmjax/training/muon.py",
+        "max(1.0, columns / rows) ** 0.5 * orthogonalize(update)",
+        "orthogonalize(update)",
+        ("tests/training/test_muon.py::test_five_steps_are_the_literal_ones",),
+    ),
+    Mistake(
+        "muon with the wrong sign in its polynomial",
+        "mmjax/training/muon.py",
+        "(b * square + c * (square @ square)) @ x",
+        "(b * square - c * (square @ square)) @ x",
+        ("tests/training/test_muon.py::test_five_steps_are_the_literal_ones",),
+    ),
 ]
 
 ALIGN_MISTAKES = [

@@ -61,10 +61,10 @@ def my_error_kinds(answers, targets, names):
             return "right"
         if len(given) == len(right) and sum(map(str.__ne__, given, right)) == 1:
             return "one word away"
-        return "same script" if given[0] == right[0] else "other"
+        return "same first word" if given[0] == right[0] else "other"
 
     kinds = [kind(answer, target) for answer, target in zip(answers, targets, strict=True)]
-    listed = ("right", "one word away", "same script", "other")
+    listed = ("right", "one word away", "same first word", "other")
     return {name: kinds.count(name) / len(kinds) for name in listed}
 
 

@@ -76,12 +76,12 @@ def without_the_cap(U, V, s):
     return formulas.clip_gradients(U, V, s)[2]
 
 
-def scripts_first(answers, targets, names):
+def first_words_first(answers, targets, names):
     kinds = []
     for answer, target in zip(answers, targets, strict=True):
         same = names[answer].split()[0] == names[target].split()[0]
-        kinds.append("right" if answer == target else "same script" if same else "other")
-    listed = ("right", "one word away", "same script", "other")
+        kinds.append("right" if answer == target else "same first word" if same else "other")
+    listed = ("right", "one word away", "same first word", "other")
     return {name: kinds.count(name) / len(kinds) for name in listed}
 
 
@@ -112,7 +112,7 @@ ONE_WAY = dict.fromkeys(("image_to_text", "text_to_image", "clip"), math.log(4 /
         (4, ties_as_wins, "case 2"),
         (5, one_direction, "case 1"),
         (5, without_the_cap, "case 4"),
-        (6, scripts_first, "part 'one word away'"),
+        (6, first_words_first, "part 'one word away'"),
         (7, plain_accumulation, "case 1"),
         (7, all_at_once, "a part has 2"),
     ],
