@@ -53,7 +53,7 @@ def multimodal_parameters(kind, lengths, L, M, F, E, Z=0):
 
 
 def through_bottleneck(to_shared, of_shared, present):
-    """R[t, s] = Σ_z mean_h P'[h, t, z] · mean_h P[h, z, s] / present for one example.
+    """P̂[t, s] = Σ_z mean_h P'[h, t, z] · mean_h P[h, z, s] / present for one example.
 
     to_shared P' [H, T, Z] of a layer, of_shared P [H, Z, S] of the layer before it.
     """

@@ -135,7 +135,7 @@ def through_bottleneck(
 ) -> Array:
     """What a token reads of another modality by way of the shared tokens, in two layers.
 
-    R = P^{l+1}_{reader, shared} P^{l}_{shared, read} / K,  [B, T, S]
+    P̂ = P^{l+1}_{reader, shared} P^{l}_{shared, read} / K,  [B, T, S]
 
     P are means over the heads, and K is the number of modalities that are there (an int, or int
     [B]), since the shared tokens are a mean over those; as in the model, 0 counts as 1. It follows
