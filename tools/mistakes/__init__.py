@@ -1,0 +1,11 @@
+"""Mistakes to make on purpose, a file a chapter, each of which a test must notice."""
+
+from tools.mistakes.align import ALIGN_MISTAKES
+from tools.mistakes.attention import ATTENTION_MISTAKES
+from tools.mistakes.captions import CAPTION_MISTAKES
+from tools.mistakes.clip import CLIP_MISTAKES
+from tools.mistakes.mistake import Mistake
+
+MISTAKES = ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES
+
+__all__ = ["MISTAKES", "Mistake"]
