@@ -1,6 +1,6 @@
 """Breaks the mathematics on purpose, one mistake at a time, and expects a test to notice.
 
-    python tools/break_mathematics.py            every mistake of tools/mistakes, about 8 minutes
+    python tools/break_mathematics.py            every mistake of tools/mistakes, about 3 minutes
     python tools/break_mathematics.py rotary     those with this word in their name
 
 It works on a copy in a temporary folder, prints a Markdown table, and exits with 1 if a mistake
