@@ -79,7 +79,7 @@ def test_relative_and_nested_imports_are_seen():
         ("import mmjax.formulas", "formulas.fusion", "attention"),
         # What a module uses itself is reached too, and so is the package's own code.
         ("from mmjax.models.clip import CLIP", "attention.transformer", "models.captioner"),
-        ("from mmjax.attention import masks\nmasks", "attention.masks", "attention.blockwise"),
+        ("from mmjax.attention import masks", "attention.masks", "attention.blockwise"),
     ],
 )
 def test_code_is_reached_where_it_is_used(source, within, beyond):

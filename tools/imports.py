@@ -75,7 +75,7 @@ def _used(source: str, importer: str) -> set[str]:
             base = _absolute(node, importer)
             for alias in node.names:
                 full = f"{base}.{alias.name}"
-                if full in modules() and alias.name not in (_passed_on(base) or {}):
+                if _passed_on(full) is not None:
                     bound[alias.asname or alias.name] = full
                 else:
                     found |= _home(base, alias.name)
