@@ -68,7 +68,9 @@ def bootstrap_scaling_law(
     rng, weights = np.random.default_rng(seed), []
     while len(weights) < samples:
         rows = rng.integers(len(y), size=len(y))
-        if all(len(np.unique(x[rows, j])) > 1 for j in (0, 1)):  # else an exponent is not determined
+        if all(
+            len(np.unique(x[rows, j])) > 1 for j in (0, 1)
+        ):  # else an exponent is not determined
             weights.append(np.bincount(rows, minlength=len(y)))
     found = _search(x, np.repeat(y[None], samples, 0), np.array(weights, np.float64), delta)
     return [_law(theta) for theta in found]
@@ -124,11 +126,21 @@ def _search(x, y, weight, delta, rounds=300):
     The Huber loss is a sum of squares with weights δ / |residual| beyond δ. All rows and all starts
     take their steps together.
     """
-    starts = np.array([
-        (y.min() - gap, np.log(scale) + alpha * x[:, 0].mean(), alpha,
-         np.log(scale) + beta * x[:, 1].mean(), beta)
-        for gap in (0.2, 1.0) for alpha in (0.2, 0.6) for beta in (0.2, 0.6) for scale in (0.5,)
-    ])
+    starts = np.array(
+        [
+            (
+                y.min() - gap,
+                np.log(scale) + alpha * x[:, 0].mean(),
+                alpha,
+                np.log(scale) + beta * x[:, 1].mean(),
+                beta,
+            )
+            for gap in (0.2, 1.0)
+            for alpha in (0.2, 0.6)
+            for beta in (0.2, 0.6)
+            for scale in (0.5,)
+        ]
+    )
     K, S = len(y), len(starts)
     theta = np.tile(starts, (K, 1))
     y, weight = np.repeat(y, S, 0), np.repeat(weight, S, 0)
@@ -141,8 +153,9 @@ def _search(x, y, weight, delta, rounds=300):
         square = np.einsum("kni,kn,knj->kij", slope, w, slope)
         down = np.einsum("kni,kn->ki", slope, w * residual)
         scale = np.einsum("kii->ki", square) + 1e-12
-        step = np.linalg.solve(square + damping[:, None, None] * scale[:, :, None] * np.eye(5),
-                               down[:, :, None])[:, :, 0]
+        step = np.linalg.solve(
+            square + damping[:, None, None] * scale[:, :, None] * np.eye(5), down[:, :, None]
+        )[:, :, 0]
         tried = theta - np.clip(step, -1, 1)
         new_value, new_slope = _predict(tried, x)
         new_cost = _cost(new_value - y, weight, delta)

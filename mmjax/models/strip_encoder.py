@@ -63,7 +63,11 @@ class StripEncoder(nnx.Module):
 
     def __init__(self, config: StripEncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
-        features, columns, layers = config.channels * config.height // config.strips, config.width, []
+        features, columns, layers = (
+            config.channels * config.height // config.strips,
+            config.width,
+            [],
+        )
         for window in WINDOWS:
             layers.append(Linear(window * features, config.filters, rngs=rngs))
             features, columns = config.filters, -(-columns // STRIDE)

@@ -262,9 +262,7 @@ def test_the_mixture_is_a_loop_over_tokens_and_experts(x64, layer, k):
     y, routing = nnx.jit(lambda m, x: m(x))(model, jnp.array(x))
     w1, b1 = (np.asarray(p[...]) for p in (model.expand, model.expand_bias))
     w2, b2 = (np.asarray(p[...]) for p in (model.contract, model.contract_bias))
-    experts = [
-        lambda v, e=e: formulas.gelu(v @ w1[e] + b1[e]) @ w2[e] + b2[e] for e in range(3)
-    ]
+    experts = [lambda v, e=e: formulas.gelu(v @ w1[e] + b1[e]) @ w2[e] + b2[e] for e in range(3)]
     router = np.asarray(model.router[...])
     expected, gates = formulas.mixture_of_experts(x.reshape(22, 5), router, experts, k)
     np.testing.assert_allclose(np.asarray(y).reshape(22, 5), expected, atol=1e-6)
