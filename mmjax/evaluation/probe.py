@@ -10,7 +10,7 @@ from mmjax.checks import require, require_type
 
 
 def ridge(features, targets, penalty: float) -> np.ndarray:
-    """W = (φᵀ φ + λ I)⁻¹ φᵀ Y with φ the features and a column of ones: [S, M], [S, C] → [M + 1, C].
+    """W = (φᵀ φ + λ I)⁻¹ φᵀ Y, φ the features and a column of ones: [S, M], [S, C] → [M + 1, C].
 
     Raises ValueError for arrays that do not fit, or a penalty λ that is not above 0.
     """

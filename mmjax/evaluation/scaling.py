@@ -32,7 +32,8 @@ class ScalingLaw:
     def best_split(self, compute):
         """The N and D of the lowest loss among all with 6 N D = compute.
 
-        N = G (C / 6)^{β / (α + β)},  D = (C / 6)^{α / (α + β)} / G,  G = (α A / (β B))^{1 / (α + β)}
+        N = G (C / 6)^{β / (α + β)},  D = (C / 6)^{α / (α + β)} / G,
+        G = (α A / (β B))^{1 / (α + β)}
 
         Source: Hoffmann et al. (2022), equation 4.
         """
@@ -68,9 +69,7 @@ def bootstrap_scaling_law(
     rng, weights = np.random.default_rng(seed), []
     while len(weights) < samples:
         rows = rng.integers(len(y), size=len(y))
-        if all(
-            len(np.unique(x[rows, j])) > 1 for j in (0, 1)
-        ):  # else an exponent is not determined
+        if all(len(np.unique(x[rows, j])) > 1 for j in (0, 1)):  # else no exponent
             weights.append(np.bincount(rows, minlength=len(y)))
     found = _search(x, np.repeat(y[None], samples, 0), np.array(weights, np.float64), delta)
     return [_law(theta) for theta in found]

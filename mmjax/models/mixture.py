@@ -43,7 +43,7 @@ def route(
     for which there is no room is dropped by that expert: its gate is 0, and the others do not make
     up for it. real bool [N]: False is padding, which is sent nowhere and takes no room.
     Raises TypeError or ValueError for arrays that do not fit, a k not from 1 to X, a capacity below
-    1. Source: Shazeer et al. (2017), equations 3 to 5 without noise; Fedus et al. (2022), section 2.
+    1. Source: Shazeer et al. (2017), equations 3 to 5, without noise; Fedus et al. (2022), 2.1.
     """
     where = "route"
     is_float = jnp.issubdtype(logits.dtype, jnp.floating)

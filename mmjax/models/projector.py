@@ -1,10 +1,10 @@
 """A frozen encoder joined to a language decoder by a small trained projector.
 
 Sources: Liu et al. (2023), "Visual instruction tuning" (LLaVA), section 4.1, the projector; Liu et
-al. (2024), "Improved baselines with visual instruction tuning", for an MLP in its place; Tsimpoukelli
-et al. (2021), "Multimodal few-shot learning with frozen language models", for the idea of a frozen
-half. There the language model is the large and pretrained half. Here it is small and trained, and
-the encoder is frozen.
+al. (2024), "Improved baselines with visual instruction tuning", for an MLP in its place;
+Tsimpoukelli et al. (2021), "Multimodal few-shot learning with frozen language models", for the idea
+of a frozen half. There the language model is the large and pretrained half. Here it is small and
+trained, and the encoder is frozen.
 """
 
 from dataclasses import dataclass

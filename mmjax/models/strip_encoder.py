@@ -63,11 +63,8 @@ class StripEncoder(nnx.Module):
 
     def __init__(self, config: StripEncoderConfig, *, rngs: nnx.Rngs):
         self.config = config
-        features, columns, layers = (
-            config.channels * config.height // config.strips,
-            config.width,
-            [],
-        )
+        features, columns = config.channels * config.height // config.strips, config.width
+        layers = []
         for window in WINDOWS:
             layers.append(Linear(window * features, config.filters, rngs=rngs))
             features, columns = config.filters, -(-columns // STRIDE)

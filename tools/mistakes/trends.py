@@ -39,7 +39,7 @@ TREND_MISTAKES = [
         "padding that takes the room of real tokens",
         "mmjax/models/mixture.py",
         "chosen = chosen & real[:, None]",
-        "chosen = chosen | False & real[:, None]",
+        "chosen = chosen",
         ("tests/models/test_mixture.py::test_padding_is_sent_nowhere_and_takes_no_room",),
     ),
     Mistake(
