@@ -39,15 +39,16 @@ def test_the_same_seed_gives_the_same_session_and_another_another(sessions):
         assert not np.array_equal(getattr(other, name), getattr(sessions, name))
 
 
-def test_a_learner_keeps_the_hair_and_only_the_group_dims_the_face():
+def test_a_learner_keeps_the_hair_and_confusion_is_shown_by_group():
     people = world.draw_learners(400, seed=0, rare_share=0.5)
     many = world.run_sessions(people, 4, seed=1)
     hair = many.faces[:, :, signals.HAIR].mean(axis=1) - people.look
     assert abs(hair.std() - tables.FACE_NOISE / 2) < 0.01 and abs(hair.mean()) < 0.01
-    forehead = many.faces[:, :, 4, :3].mean(axis=(1, 2))
-    for group, contrast in enumerate(tables.CONTRAST):
-        mean = forehead[people.group == group].mean()
-        assert abs(mean - contrast * signals.SKIN) < 0.02
+    corners = many.faces[:, :, 11:13, [4, 11]].mean(axis=(2, 3))  # dark where the mouth smiles
+    smile = np.array([[corners[(many.states == s) & (people.group == g)[:, None]].mean()
+                       for s in range(4)] for g in (0, 1)])  # fmt: skip
+    assert smile[0, 0] - smile[1, 0] > 0.15
+    assert np.abs(smile[0, 1:] - smile[1, 1:]).max() < 0.05
     assert abs(people.group.mean() - 0.5) < 0.1
 
 

@@ -13,7 +13,6 @@ from mmjax.checks import require_one_of
 from mmjax.data.learners.sessions import Sessions
 from mmjax.data.learners.signals import ROWS, TEMPLATE
 from mmjax.data.learners.world import (
-    CONTRAST,
     CORRECT,
     FACE_BASELINES,
     FACE_NOISE,
@@ -56,23 +55,21 @@ def _match(x: np.ndarray, templates: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _mixture(score: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """log Σ_k chance[b, s, k] e^{score[..., k]}: [..., K], [B, S, K] → [..., B, S]."""
+    """log Σ_k chance[…, k] e^{score[n, t, k]}: [N, T, K], [..., K] → [N, T, ...]."""
     top = score.max(axis=-1, keepdims=True)
-    total = np.einsum("...k,bsk->...bs", np.exp(score - top), chance, optimize=True)
-    return np.log(np.maximum(total, 1e-300)) + top[..., None]
+    total = np.exp(score - top) @ chance.reshape(-1, chance.shape[-1]).T
+    found = np.log(np.maximum(total, 1e-300)) + top
+    return found.reshape(*score.shape[:2], *chance.shape[:-1])
 
 
 def _face(faces: np.ndarray) -> np.ndarray:
     """[N, T, G, F, S]; the hair is left out, as it says nothing of the state."""
-    out = []
-    for contrast in CONTRAST:
-        total = np.zeros((1, 1, 1, 1))
-        for part, rows in ROWS.items():
-            x = faces[:, :, rows].reshape(*faces.shape[:2], -1).astype(np.float64)
-            templates = contrast * TEMPLATE[part].reshape(len(TEMPLATE[part]), -1)
-            total = total + _mixture(_match(x, templates, FACE_NOISE), POSITION[part])
-        out.append(total)
-    return np.stack(out, axis=2)
+    total = 0.0
+    for part, rows in ROWS.items():
+        x = faces[:, :, rows].reshape(*faces.shape[:2], -1).astype(np.float64)
+        templates = TEMPLATE[part].reshape(len(TEMPLATE[part]), -1)
+        total = total + _mixture(_match(x, templates, FACE_NOISE), POSITION[part])
+    return total
 
 
 def _voice(voices: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ Choice = Callable[[int, Sessions | None], np.ndarray]
 def draw_learners(number: int, *, seed: int, rare_share: float = RARE_SHARE) -> Learners:
     """N learners from the model: group, two baselines and a look, all independent.
 
-    rare_share: p(group dim). Raises ValueError for a number below 1 or a share outside 0 to 1.
+    rare_share: p(group smiling). Raises ValueError for a number below 1 or a share outside 0 to 1.
     """
     where = "draw_learners"
     require(number >= 1, where, "number", expected="at least 1", got=number)

@@ -7,7 +7,6 @@ A voice is 8 moments × 12 bands, a ridge at the pitch, which rises, stays or fa
 import numpy as np
 
 from mmjax.data.learners.world import (
-    CONTRAST,
     CORRECT,
     FACE_NOISE,
     POSITION,
@@ -60,7 +59,7 @@ TEMPLATE = {
     "mouth": np.stack([_mouth(k) for k in range(5)]),
     "voice": np.stack([[_voice(k, j) for j in range(3)] for k in range(7)]),  # [k, j, 8, 12]
 }
-"""The parts without noise, at full contrast, for every place."""
+"""The parts without noise, for every place."""
 
 
 def draw(rng: np.random.Generator, chances: np.ndarray) -> np.ndarray:
@@ -71,16 +70,14 @@ def draw(rng: np.random.Generator, chances: np.ndarray) -> np.ndarray:
 
 
 def draw_faces(rng, states, group, baseline, look) -> np.ndarray:
-    """Faces float32 [N, 16, 16]: hair of the learner, parts by chance · contrast, and noise on all.
+    """Faces float32 [N, 16, 16]: hair of the learner, parts by chance, and noise on all.
 
-    states, group, baseline int [N]; look [N, 3, 16], the learner's hair, which no state changes,
-    and no light either: there is a window behind it.
+    states, group, baseline int [N]; look [N, 3, 16], the learner's hair, which no state changes.
     """
     clean = np.empty((len(states), SIDE, SIDE))
     clean[:, HAIR] = look
     for part, rows in ROWS.items():
-        chosen = TEMPLATE[part][draw(rng, POSITION[part][baseline, states])]
-        clean[:, rows] = CONTRAST[group][:, None, None] * chosen
+        clean[:, rows] = TEMPLATE[part][draw(rng, POSITION[part][group, baseline, states])]
     return (clean + FACE_NOISE * rng.normal(size=clean.shape)).astype(np.float32)
 
 

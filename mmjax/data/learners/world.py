@@ -11,8 +11,8 @@ import numpy as np
 STATES = ("confused", "engaged", "mastering", "bored")
 EXERCISES = ("easy", "medium", "hard")
 MODALITIES = ("face", "voice", "text")
-GROUPS = ("bright", "dim")
-"""The light at the learner's desk; the second group is rare."""
+GROUPS = ("plain", "smiling")
+"""How confusion is shown. The second group, which is rare, covers it with a smile."""
 
 START = np.array([0.25, 0.35, 0.15, 0.25])
 """p(s_0), the state before the first exercise."""
@@ -72,24 +72,28 @@ FACE_BASELINES = np.array([-1.6, -0.8, 0.0, 0.8, 1.6])
 VOICE_BASELINES = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 """How far a learner's pitch lies below or above the common one, in bands."""
 
-_BROWS, _MOUTH = np.array([0.7, 2.3, 2.7, 1.7]), np.array([1.1, 2.3, 3.3, 1.6])
+_BROWS = np.array([[0.7, 2.3, 2.7, 1.7], [2.3, 2.3, 2.7, 1.7]])  # [group, s]
+_MOUTH = np.array([[1.1, 2.3, 3.3, 1.6], [3.3, 2.3, 3.3, 1.6]])
 _EYES, _PITCH = np.array([1.2, 1.6, 1.0, 0.3]), np.array([1.3, 0.5, 0.0, -1.2])
 _FACE, _VOICE = FACE_BASELINES[:, None], VOICE_BASELINES[:, None]
+
+
 POSITION = {
-    "brows": around(2.0 + (_BROWS - 2.0) + _FACE, 5, 0.7),  # [baseline, s, k]
-    "mouth": around(2.0 + (_MOUTH - 2.0) + _FACE, 5, 0.7),
-    "eyes": around(np.broadcast_to(_EYES, (len(FACE_BASELINES), len(STATES))), 3, 0.5),
+    "brows": around(_BROWS[:, None] + _FACE, 5, 0.7),  # [group, baseline, s, k]
+    "mouth": around(_MOUTH[:, None] + _FACE, 5, 0.7),
+    "eyes": around(np.broadcast_to(_EYES, (len(GROUPS), len(FACE_BASELINES), len(STATES))), 3, 0.5),
     "pitch": around(3.0 + _PITCH + _VOICE, 7, 0.8),
     "melody": np.broadcast_to(
         [[0.10, 0.20, 0.70], [0.30, 0.40, 0.30], [0.70, 0.25, 0.05], [0.20, 0.75, 0.05]],
         (len(VOICE_BASELINES), len(STATES), 3),
     ),
 }
-"""p(place k of a part | baseline, s). The learner's baseline moves brows, mouth and pitch."""
+"""p(place k of a part | who, s): face [group, baseline, s, k], voice [baseline, s, k].
 
-CONTRAST = np.array([1.0, 0.4])
-"""How bright a picture is, for each group: everything is multiplied by it, but not the noise."""
+The baseline moves brows, mouth and pitch; the group decides how confusion looks.
+"""
+
 RARE_SHARE = 0.1
-"""p(group dim)."""
+"""p(group smiling)."""
 FACE_NOISE, VOICE_NOISE = 0.35, 0.9
 """Standard deviation of the noise, a pixel and a cell of the voice."""
