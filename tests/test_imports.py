@@ -57,4 +57,32 @@ def test_relative_and_nested_imports_are_seen():
     seen = imports.imported("def f():\n    from ..checks import require", "mmjax.attention.masks")
     assert seen == {"mmjax.checks"}
     assert imports.imported("from . import masks", "mmjax.attention") >= {"mmjax.attention.masks"}
-    assert imports.reached("from mmjax.attention import masks")[:2] == ["mmjax", "mmjax.attention"]
+
+
+@pytest.mark.parametrize(
+    ("source", "within", "beyond"),
+    [
+        (
+            "from mmjax.evaluation import recall_at_k",
+            "evaluation.retrieval",
+            "evaluation.zero_shot",
+        ),
+        ("from mmjax import evaluation\nevaluation.recall_at_k", "evaluation.retrieval", "models"),
+        (
+            "from mmjax import formulas as f\nf.softmax([1])",
+            "formulas.attention",
+            "formulas.fusion",
+        ),
+        ("from mmjax.data import scenes\nscenes.render_audio", "data.scenes.audio", "data.glyphs"),
+        # Handed on whole, a package may be used for anything; so may one imported by its full name.
+        ("from mmjax import formulas\nvars(formulas)", "formulas.fusion", "models"),
+        ("import mmjax.formulas", "formulas.fusion", "attention"),
+        # What a module uses itself is reached too, and so is the package's own code.
+        ("from mmjax.models.clip import CLIP", "attention.transformer", "models.captioner"),
+        ("from mmjax.attention import masks", "attention.masks", "attention.blockwise"),
+    ],
+)
+def test_code_is_reached_where_it_is_used(source, within, beyond):
+    found = imports.reached(source)
+    assert "mmjax" in found and f"mmjax.{within}" in found
+    assert not [name for name in found if name.startswith(f"mmjax.{beyond}")]
