@@ -75,7 +75,7 @@ class PictureReader(nnx.Module):
 
 @dataclass(frozen=True)
 class DiagnosisConfig:
-    """`reads` names the modalities of MODALITIES in use; a record is `fields` tokens of 2 numbers."""
+    """`reads` names the modalities in use; a record is `fields` tokens of 2 numbers."""
 
     reads: tuple[str, ...] = MODALITIES
     picture: ImageEncoderConfig = field(

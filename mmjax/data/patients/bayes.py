@@ -55,5 +55,3 @@ def bayes_log_odds(
     if "record" in seen:
         total += record_log_ratio(patients.values, patients.measured)
     return total
-
-
