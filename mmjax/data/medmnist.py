@@ -10,6 +10,7 @@ PneumoniaMNIST after Kermany et al. (2018). Its authors: not for clinical use.
 """
 
 import hashlib
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -124,13 +125,13 @@ def _fetch(name: str) -> Path:
 
 def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             pictures, labels = file[f"{split}_images"], file[f"{split}_labels"]
     except KeyError:
         raise DataError(f"{path.name}: expected {split}_images and {split}_labels") from None
     except _UNREADABLE as error:
         raise DataError(f"{path.name}: expected an .npz file of arrays ({error})") from None
-    number = len(pictures)
+    number = len(pictures) if pictures.ndim else 0
     fits = pictures.shape in ((number, 28, 28), (number, 28, 28, 3)) and number > 0
     if not fits or pictures.dtype != np.uint8:
         got = f"{pictures.dtype}{list(pictures.shape)}"

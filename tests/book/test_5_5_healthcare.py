@@ -179,7 +179,7 @@ def test_a_spot_at_a_known_place(covariance, clinic):
         s = picture.spots(np.array([[row, column]]))[0].reshape(-1)
         for x, ratio in zip(clinic.pictures, ratios, strict=False):
             expected = formulas.spot_log_ratio(x.reshape(-1), covariance, s)
-            close(ratio[row - picture.MARGIN, column - picture.MARGIN], expected, rtol=1e-8)
+            close(ratio[row - picture.MARGIN, column - picture.MARGIN], expected)
     close(picture.detectability() ** 2, s @ np.linalg.solve(covariance, s))
     assert round(picture.detectability(), 1) == 4.9
 

@@ -73,7 +73,7 @@ def place_log_ratios(pictures: np.ndarray) -> np.ndarray:
 
     Raises ValueError for pictures of another shape.
     """
-    pictures = np.asarray(pictures)
+    pictures = np.asarray(pictures, np.float64)
     ok = pictures.ndim == 3 and pictures.shape[1:] == (SIDE, SIDE)
     expected = f"[N, {SIDE}, {SIDE}]"
     require(ok, "place_log_ratios", "pictures", expected=expected, got=pictures)
