@@ -1,7 +1,7 @@
 """Diagnosis from a picture and a record: an encoder for each, and a sum of what they say.
 
 Given the disease the two are independent, so log odds add (equation 5.5.2). A linear map of the
-concatenated features is such a sum, and a missing modality takes its term away.
+concatenated features is such a sum, and a missing modality takes its term away. The prior stays.
 
 Sources: Ilse, Tomczak and Welling (2018), attention pooling over the parts of a picture;
 Dosovitskiy et al. (2021), the Vision Transformer; Gorishniy et al. (2021), fields as tokens.
@@ -93,7 +93,9 @@ class DiagnosisConfig:
 class DiagnosisModel(nnx.Module):
     """The log odds z [B] of a disease, from a picture, a record, or both.
 
-    z = Σ_m δ_m (f_m w_m + b_m), with f_m the features of modality m and δ_m = 1 where it is there
+    z = b + Σ_m δ_m (f_m w_m + b_m), with f_m the features of modality m, δ_m = 1 where it is there
+
+    The constant b is for the prior, which counts once however many modalities there are.
 
     inputs: name → pictures [B, side, side, C], record tokens [B, fields, 2]; present: name → bool
     [B], or None for all. Raises ValueError for other names than those of `config.reads`.
@@ -106,6 +108,7 @@ class DiagnosisModel(nnx.Module):
         widths = {name: width for name, (_, width) in made.items()}
         self.readers = nnx.Dict({name: reader for name, (reader, _) in made.items()})
         self.fusion = ConcatenationFusion(widths, 1, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros((), jnp.float32))
 
     def __call__(self, inputs: Mapping[str, Array], present=None) -> Array:
         names = self.fusion.names
@@ -113,7 +116,8 @@ class DiagnosisModel(nnx.Module):
         expected = f"the names {list(names)}"
         require(same, "DiagnosisModel", "inputs", expected=expected, got=f"{sorted(inputs)}")
         features = {name: self.readers[name](inputs[name]) for name in names}
-        return self.fusion(features, present)[:, 0]
+        sums = self.fusion(features, present)[:, 0]
+        return sums + jnp.broadcast_to(self.bias[...].astype(sums.dtype), sums.shape)
 
     @staticmethod
     def _picture(config, rngs):
