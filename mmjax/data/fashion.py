@@ -1,8 +1,9 @@
 """Fashion-MNIST: real pictures of clothes, with descriptions made from what can be measured.
 
 Source: H. Xiao, K. Rasul and R. Vollgraf (2017), "Fashion-MNIST: a novel image dataset for
-benchmarking machine learning algorithms", arXiv:1708.07747, github.com/zalandoresearch/fashion-mnist,
-MIT licence. 60,000 + 10,000 grey pictures of 28×28, ten classes, in the format of MNIST.
+benchmarking machine learning algorithms", arXiv:1708.07747; repository
+zalandoresearch/fashion-mnist, MIT licence. 60,000 + 10,000 grey pictures of 28×28, ten classes, in
+the format of MNIST.
 
 The files are looked for in `MMJAX_DATA`, then in the cache, in a folder `fashion`:
 

@@ -45,10 +45,10 @@ def in_batch_gradient(joint, scores, N):
     joint [U, I]: the probability of a pair. A batch is N independent pairs; the loss of its first
     pair is −log( e^{f(u_1, i_1)} / Σ_n e^{f(u_1, i_n)} ). All batches are summed up: I^{N−1} each.
     """
-    U, I = joint.shape
-    q, gradient = joint.sum(0), np.zeros((U, I))
-    for u in range(U):
-        for batch in itertools.product(range(I), repeat=N):
+    users, items = joint.shape
+    q, gradient = joint.sum(0), np.zeros((users, items))
+    for u in range(users):
+        for batch in itertools.product(range(items), repeat=N):
             chance = joint[u, batch[0]] * math.prod(q[i] for i in batch[1:])
             total = sum(math.exp(scores[u, i]) for i in batch)
             gradient[u, batch[0]] -= chance

@@ -10,12 +10,11 @@ Source: Zaheer et al. (2017), "Deep sets", theorem 2, for a function of a set as
 import itertools
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from mmjax.attention import Linear
+from mmjax.attention import Linear, gelu
 from mmjax.checks import require, require_type
 from mmjax.losses import normalize
 from mmjax.models.encoders import (
@@ -85,7 +84,7 @@ class EvidenceEncoder(nnx.Module):
             require(fits, "EvidenceEncoder", name, expected=expected, got=there)
         total = _where(seen, self.image_encoder(images))
         total = total + _where(read, self.text_encoder(tokens, real))
-        hidden = jax.nn.gelu(self.inner(total))
+        hidden = gelu(self.inner(total))
         ends = list(itertools.accumulate(self.config.tags))[:-1]
         return normalize(self.outer(hidden)), jnp.split(self.tagger(hidden), ends, axis=1)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from mmjax.attention import Linear
+from mmjax.attention import Linear, gelu
 from mmjax.checks import require, require_type
 
 
@@ -41,7 +41,7 @@ class HistoryRecommender(nnx.Module):
     def customers(self, histories: Array) -> Array:
         """The vectors of the products bought, [B, H, E] → u, [B, D]. Their order is no matter."""
         self._check(histories, 3, "histories", "[B, H, E]")
-        return _two(self.taste, jax.nn.gelu(self.purchase(histories)).mean(axis=1))
+        return _two(self.taste, gelu(self.purchase(histories)).mean(axis=1))
 
     def products(self, vectors: Array) -> Array:
         """The vectors of products, [N, E] → p, [N, D]."""
@@ -84,4 +84,4 @@ class IdentityRecommender(nnx.Module):
 
 def _two(layers, x: Array) -> Array:
     """Linear, gelu, linear."""
-    return layers[1](jax.nn.gelu(layers[0](x)))
+    return layers[1](gelu(layers[0](x)))

@@ -131,7 +131,7 @@ def test_asking_what_is_there_never_raises(monkeypatch, tmp_path, web):
 
 
 def test_the_words_are_measured():
-    """A box of 13 by 10 is tall, one of 12 by 10 is not; 128 is light; faint pixels do not count."""
+    """13 by 10 pixels are tall, 12 by 10 are not; 128 is light; faint pixels do not count."""
     images = np.zeros((5, 28, 28), np.uint8)
     images[0, 3:16, 5:15] = 128
     images[1, 3:15, 5:15] = 127
