@@ -67,8 +67,8 @@ def test_words_are_said_as_often_as_stated():
         assert abs(np.mean([word in text.split() for text in texts]) - share) < 0.03
     assert all(text.split()[-1] in ("dress", "accessory") for text in texts)
     assert shop.describe_products(np.array([0, 143])) == [
-        "a red plain cotton dress",
-        "a violet striped silk towel",
+        "red plain cotton dress",
+        "violet striped silk towel",
     ]
     assert {w for text in texts for w in text.split()} <= set(shop.ALL_WORDS)
 
@@ -149,9 +149,9 @@ WRONG = {
     "noise": lambda: shop.render_pictures(STATES, seed=0, noise=-1),
     "pictures": lambda: shop.picture_log_likelihood(np.zeros((1, 16, 15, 3))),
     "light": lambda: shop.picture_log_likelihood(np.zeros((1, 16, 16, 3)), light=-1),
-    "texts": lambda: shop.words_log_likelihood(["a red wool"]),
+    "texts": lambda: shop.words_log_likelihood(["red wool"]),
     "said": lambda: shop.describe_products(STATES, seed=0, said={"colour": 1}),
-    "exact": lambda: shop.words_log_likelihood(["a dress"], exact=1.5),
+    "exact": lambda: shop.words_log_likelihood(["dress"], exact=1.5),
     "log_likelihoods": lambda: shop.posterior(ONE, np.zeros((2, 144))),
     "colours": lambda: shop.but_colour(ONE, np.array([4])),
     "wish_posteriors": lambda: shop.expected_gains(np.zeros((1, 3)), ONE),
@@ -176,6 +176,6 @@ def test_numbers_of_states_are_whole():
 
 
 def test_signals_that_contradict_each_other_have_no_posterior():
-    tables = [shop.words_log_likelihood([text]) for text in ("a dress", "a lamp")]
+    tables = [shop.words_log_likelihood([text]) for text in ("dress", "lamp")]
     with pytest.raises(ValueError, match="some state allows"):
         shop.posterior(*tables)

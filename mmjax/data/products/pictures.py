@@ -79,15 +79,17 @@ def render_pictures(
     for name, value in (("noise", noise), ("light", light)):
         require(value >= 0, where, name, expected="at least 0", got=value)
     seen = attributes_of(states)
-    mask = masks()[seen["category"], seen["pattern"]][..., None]
-    ink = 1 - RGB[seen["colour"]][:, None, None]
+    mask = masks().astype(np.float32)[seen["category"], seen["pattern"]][..., None]
+    ink = (1 - RGB[seen["colour"]][:, None, None]).astype(np.float32)
     if seed is None:
-        return (1 - mask * ink).astype(np.float32)
+        return 1 - mask * ink
     rng = np.random.default_rng(seed)
-    ink = ink + light * rng.standard_normal((len(states), 1, 1, 3))
-    return (
-        1 - mask * ink + noise * rng.standard_normal((len(states), SIDE, SIDE, 3), np.float32)
-    ).astype(np.float32)
+    ink += np.float32(light) * rng.standard_normal((len(states), 1, 1, 3), np.float32)
+    pictures = rng.standard_normal((len(states), SIDE, SIDE, 3), np.float32)
+    pictures *= np.float32(noise)  # in place: a hundred thousand pictures are 300 MB
+    pictures -= mask * ink
+    pictures += 1
+    return pictures
 
 
 def picture_log_likelihood(

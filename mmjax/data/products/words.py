@@ -1,6 +1,6 @@
 """What a product's description says: some attributes by name, some vaguely, some not at all.
 
-    a [Colour] [Pattern] [Material] Noun
+    [Colour] [Pattern] [Material] Noun
 
 Colour, pattern and material are said with the probabilities of SAID, each on its own. The noun is
 the category with probability EXACT; otherwise it is the word for its family, "accessory" for a
@@ -29,10 +29,10 @@ from mmjax.data.products.world import (
 
 SAID: Mapping[str, float] = {"colour": 0.5, "pattern": 0.5, "material": 0.8}
 EXACT = 0.6
-ALL_WORDS = ("a", *COLOURS, *PATTERNS, *MATERIALS, *CATEGORIES, *FAMILIES)
+ALL_WORDS = (*COLOURS, *PATTERNS, *MATERIALS, *CATEGORIES, *FAMILIES)
 _SENTENCE = re.compile(
-    rf"a(?: (?P<colour>{'|'.join(COLOURS)}))?(?: (?P<pattern>{'|'.join(PATTERNS)}))?"
-    rf"(?: (?P<material>{'|'.join(MATERIALS)}))? (?P<noun>{'|'.join(CATEGORIES + FAMILIES)})"
+    rf"(?:(?P<colour>{'|'.join(COLOURS)}) )?(?:(?P<pattern>{'|'.join(PATTERNS)}) )?"
+    rf"(?:(?P<material>{'|'.join(MATERIALS)}) )?(?P<noun>{'|'.join(CATEGORIES + FAMILIES)})"
 )
 
 
@@ -56,7 +56,7 @@ def describe_products(
     indices = np.stack(list(attributes_of(states).values()), axis=1)
     texts = []
     for (category, *others), draw in zip(indices.tolist(), chance.tolist(), strict=True):
-        words = ["a"]
+        words = []
         for name, value, number, limit in zip(SAID, others, draw, limits, strict=False):
             if number < limit:
                 words.append(ATTRIBUTES[name][value])
