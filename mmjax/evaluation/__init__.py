@@ -3,6 +3,7 @@
 from mmjax.evaluation.beam_search import beam_search
 from mmjax.evaluation.decoding import Decoded, Sampling, generate
 from mmjax.evaluation.prompts import ensemble_templates, fill_templates
+from mmjax.evaluation.ranking import dcg_at_k, ndcg_at_k, relevant_recall_at_k
 from mmjax.evaluation.retrieval import median_rank, rank_of_target, recall_at_k
 from mmjax.evaluation.search import search
 from mmjax.evaluation.zero_shot import encode_in_batches, zero_shot_scores
@@ -11,13 +12,16 @@ __all__ = [
     "Decoded",
     "Sampling",
     "beam_search",
+    "dcg_at_k",
     "encode_in_batches",
     "ensemble_templates",
     "fill_templates",
     "generate",
     "median_rank",
+    "ndcg_at_k",
     "rank_of_target",
     "recall_at_k",
+    "relevant_recall_at_k",
     "search",
     "zero_shot_scores",
 ]

@@ -7,6 +7,7 @@ from tools.mistakes.clip import CLIP_MISTAKES
 from tools.mistakes.education import EDUCATION_MISTAKES
 from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
+from tools.mistakes.shop import SHOP_MISTAKES
 
 MISTAKES = (
     ATTENTION_MISTAKES
@@ -15,6 +16,7 @@ MISTAKES = (
     + CAPTION_MISTAKES
     + EDUCATION_MISTAKES
     + HEALTHCARE_MISTAKES
+    + SHOP_MISTAKES
 )
 
 __all__ = ["MISTAKES", "Mistake"]
