@@ -82,7 +82,7 @@ def greedy_coverage(similar: np.ndarray, k: int, weights: np.ndarray | None = No
 def k_means(
     features: np.ndarray, k: int, *, seed: int, restarts: int = 5, rounds: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """k centres μ that make Σ_t min_j ‖x_t − μ_j‖² small: centres [k, F], the cluster of each frame.
+    """k centres μ with a small Σ_t min_j ‖x_t − μ_j‖²: centres [k, F], the cluster of each frame.
 
     Begins with frames drawn by their squared distance to those drawn before (k-means++), then in
     turns assigns each frame to the nearest centre and moves each centre to the mean of its frames,

@@ -1,7 +1,7 @@
 """How good is a choice of key frames? Precision, recall and F1; coverage and diversity.
 
-A chosen frame and a true one match if they are at most `tolerance` frames apart, and each is matched
-at most once. Source: de Avila et al. (2011), VSUMM, for one-to-one matching of key frames.
+A chosen frame and a true one match if they are at most `tolerance` frames apart, and each is
+matched at most once. Source: de Avila et al. (2011), VSUMM, for one-to-one matching of key frames.
 """
 
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ from jax import Array
 from mmjax.attention import Linear, Transformer, TransformerConfig, gelu
 from mmjax.checks import require, require_type
 from mmjax.models.token_encoder import require_positive, small_normal
+from mmjax.precision import wide_dtype
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,23 @@ def window_mask(length: int, window: int) -> Array:
     return jnp.asarray(abs(frames[:, None] - frames[None, :]) <= window)[None, None]
 
 
+def attention_pooling(h: Array, query: Array) -> tuple[Array, Array]:
+    """A weighted mean of the frames, and the scores that the weights are made of.
+
+    s_t = q · h_t / √M,  α = softmax(s),  pooled = Σ_t α_t h_t
+
+    h [B, T, M], query [M]; returns pooled [B, M] and s [B, T], both in at least float32.
+    Raises ValueError for other shapes. Source: Ilse et al. (2018), equation 8, with a dot product.
+    """
+    where = "attention_pooling"
+    require(h.ndim == 3 and 0 not in h.shape, where, "h", expected="[B, T, M]", got=h)
+    shape = (h.shape[-1],)
+    require(query.shape == shape, where, "query", expected=str(list(shape)), got=query)
+    h, query = (x.astype(wide_dtype(h.dtype)) for x in (h, query))
+    scores = jnp.einsum("btm,m->bt", h, query) / math.sqrt(h.shape[-1])
+    return jnp.einsum("bt,btm->bm", jax.nn.softmax(scores, axis=1), h), scores
+
+
 class FrameSelector(nnx.Module):
     """Frames [B, T, P, pixels] and sound [B, T, sound] → logits [B, C] of what happened.
 
@@ -77,9 +95,7 @@ class FrameSelector(nnx.Module):
     def with_scores(self, frames: Array, sound: Array) -> tuple[Array, Array]:
         """The logits [B, C] and the scores s [B, T]; the importance is softmax(s)."""
         h = self.encode(frames, sound)
-        scores = (h @ self.query[...][0]) / math.sqrt(h.shape[-1])
-        weights = jax.nn.softmax(scores, axis=1)
-        pooled = jnp.einsum("bt,btm->bm", weights, h)
+        pooled, scores = attention_pooling(h, self.query[...][0])
         return self.head(pooled), scores
 
     def encode(self, frames: Array, sound: Array) -> Array:
@@ -88,7 +104,9 @@ class FrameSelector(nnx.Module):
         Raises TypeError or ValueError for frames and sound that do not fit.
         """
         where, c = "FrameSelector", self.config
-        fits = frames.ndim == 4 and frames.shape[2:] == (c.parts, c.pixels) and 0 not in frames.shape
+        fits = (
+            frames.ndim == 4 and frames.shape[2:] == (c.parts, c.pixels) and 0 not in frames.shape
+        )
         expected = f"[B, T, {c.parts}, {c.pixels}] with B and T at least 1"
         require(fits, where, "frames", expected=expected, got=frames)
         shape = (*frames.shape[:2], c.sound)

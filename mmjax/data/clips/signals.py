@@ -47,7 +47,9 @@ def render_frames(clips: Clips) -> np.ndarray:
         shown = templates[clips.shape[i, m], LARGE, STAYS, clips.place[i, m], 0][..., None]
         top, middle = TOPS[clips.lane[i, m]], clips.time[i, m]
         for distance, strength in ENVELOPE:
-            strip = _covered(ground[i, middle + distance], strength * shown, rgb[clips.colour[i, m]])
+            strip = _covered(
+                ground[i, middle + distance], strength * shown, rgb[clips.colour[i, m]]
+            )
             frames[i, middle + distance, top : top + LANE] = strip
     return frames
 
