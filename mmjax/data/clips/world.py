@@ -1,7 +1,7 @@
 """What there is in a clip, and how likely it is.
 
 A clip is 6 scenes of one second, 48 frames. The camera goes between 3 views; each has a ground
-colour and a resident, an object in the bottom lane that moves and sounds whenever the view is shown:
+colour and a resident, an object in the bottom lane that moves and sounds whenever it is shown:
 
     ground ~ uniform on [0, 0.3]³;   (colour, shape, size, motion, phase) of the resident ~ uniform,
     its motion without "blinks"
