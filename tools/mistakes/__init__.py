@@ -8,6 +8,7 @@ from tools.mistakes.education import EDUCATION_MISTAKES
 from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
 from tools.mistakes.shop import SHOP_MISTAKES
+from tools.mistakes.summaries import SUMMARY_MISTAKES
 
 MISTAKES = (
     ATTENTION_MISTAKES
@@ -17,6 +18,7 @@ MISTAKES = (
     + EDUCATION_MISTAKES
     + HEALTHCARE_MISTAKES
     + SHOP_MISTAKES
+    + SUMMARY_MISTAKES
 )
 
 __all__ = ["MISTAKES", "Mistake"]
