@@ -5,7 +5,10 @@ from tools.mistakes.attention import ATTENTION_MISTAKES
 from tools.mistakes.captions import CAPTION_MISTAKES
 from tools.mistakes.clip import CLIP_MISTAKES
 from tools.mistakes.mistake import Mistake
+from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 
-MISTAKES = ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES
+MISTAKES = (
+    ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES + RETRIEVAL_MISTAKES
+)
 
 __all__ = ["MISTAKES", "Mistake"]
