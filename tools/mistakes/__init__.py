@@ -4,11 +4,22 @@ from tools.mistakes.align import ALIGN_MISTAKES
 from tools.mistakes.attention import ATTENTION_MISTAKES
 from tools.mistakes.captions import CAPTION_MISTAKES
 from tools.mistakes.clip import CLIP_MISTAKES
+from tools.mistakes.education import EDUCATION_MISTAKES
+from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
 from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 
 MISTAKES = (
+<<<<<<< HEAD
     ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES + RETRIEVAL_MISTAKES
+=======
+    ATTENTION_MISTAKES
+    + CLIP_MISTAKES
+    + ALIGN_MISTAKES
+    + CAPTION_MISTAKES
+    + EDUCATION_MISTAKES
+    + HEALTHCARE_MISTAKES
+>>>>>>> main
 )
 
 __all__ = ["MISTAKES", "Mistake"]
