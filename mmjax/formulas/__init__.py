@@ -140,11 +140,8 @@ from mmjax.formulas.training import (
 
 __all__ = [
     "adamw_step",
-<<<<<<< HEAD
     "all_pairs_loss",
-=======
     "area_under",
->>>>>>> main
     "asked_attribute",
     "attention_fusion",
     "attention_fusion_gradients",
@@ -160,13 +157,10 @@ __all__ = [
     "bleu",
     "brier",
     "byte_pair_counts",
-<<<<<<< HEAD
-    "chance_recall",
-=======
     "calibration_bins",
     "calibration_error",
     "causal_steps_mask",
->>>>>>> main
+    "chance_recall",
     "cider_d",
     "clip_by_norm",
     "clip_gradients",

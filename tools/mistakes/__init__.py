@@ -10,16 +10,13 @@ from tools.mistakes.mistake import Mistake
 from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 
 MISTAKES = (
-<<<<<<< HEAD
-    ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES + RETRIEVAL_MISTAKES
-=======
     ATTENTION_MISTAKES
     + CLIP_MISTAKES
     + ALIGN_MISTAKES
     + CAPTION_MISTAKES
+    + RETRIEVAL_MISTAKES
     + EDUCATION_MISTAKES
     + HEALTHCARE_MISTAKES
->>>>>>> main
 )
 
 __all__ = ["MISTAKES", "Mistake"]
