@@ -31,6 +31,12 @@ from mmjax.evaluation.retrieval import (
     rank_of_target,
     recall_at_k,
 )
+from mmjax.evaluation.retrieval_groups import (
+    chance_recall_at_k,
+    rank_in_groups,
+    recall_by_lot,
+    recall_in_groups,
+)
 from mmjax.evaluation.search import (
     search,
 )
@@ -52,6 +58,7 @@ __all__ = [
     "Sampling",
     "Score",
     "beam_search",
+    "chance_recall_at_k",
     "change",
     "cluster_frames",
     "coverage",
@@ -68,8 +75,11 @@ __all__ = [
     "median_rank",
     "ndcg_at_k",
     "random_frames",
+    "rank_in_groups",
     "rank_of_target",
     "recall_at_k",
+    "recall_by_lot",
+    "recall_in_groups",
     "relevant_recall_at_k",
     "search",
     "similarity",
