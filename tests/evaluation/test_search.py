@@ -22,6 +22,25 @@ def test_it_is_a_sort_of_all_scores(x64, k, block_size):
     assert scores.dtype == jnp.float64 and indices.dtype == jnp.int32
 
 
+@pytest.mark.parametrize(("k", "block_size"), [(3, 256), (5, 512)])
+def test_groups_of_neighbours_lose_nothing(k, block_size):
+    """Few distinct scores, so that most of the best are ties, in blocks of several groups."""
+    vectors = np.random.default_rng(1).integers(-2, 3, (1999, 2)).astype(np.float32)
+    queries = np.array([[1, 0], [1, 2], [0, 0]], np.float32)
+    scores, indices = search(jnp.asarray(queries), jnp.asarray(vectors), k, block_size=block_size)
+    all_scores = queries @ vectors.T
+    order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_array_equal(scores, np.take_along_axis(all_scores, order, axis=1))
+
+
+def test_not_a_number_is_found_in_any_group():
+    vectors = np.zeros((300, 1), np.float32)
+    vectors[5], vectors[280] = 1, np.nan
+    _, indices = search(jnp.ones((1, 1)), jnp.asarray(vectors), 2, block_size=256)
+    assert indices.tolist() == [[280, 5]]
+
+
 def test_of_equal_scores_the_lower_index_comes_first():
     vectors = jnp.asarray(np.tile(np.eye(2, dtype=np.float32), (5, 1)))
     _, indices = search(jnp.eye(2), vectors, 4, block_size=3)
