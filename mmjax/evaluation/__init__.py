@@ -1,20 +1,5 @@
 """Evaluation: ranking, zero-shot naming, decoding, caption metrics (chapters 3.2 and 5)."""
 
-<<<<<<< HEAD
-from mmjax.evaluation.beam_search import beam_search
-from mmjax.evaluation.decoding import Decoded, Sampling, generate
-from mmjax.evaluation.probe import linear_probe, ridge
-from mmjax.evaluation.prompts import ensemble_templates, fill_templates
-from mmjax.evaluation.retrieval import median_rank, rank_of_target, recall_at_k
-from mmjax.evaluation.scaling import (
-    ScalingLaw,
-    bootstrap_scaling_law,
-    fit_scaling_law,
-    interval,
-)
-from mmjax.evaluation.search import search
-from mmjax.evaluation.zero_shot import encode_in_batches, zero_shot_scores
-=======
 from mmjax.evaluation.beam_search import (
     beam_search,
 )
@@ -32,6 +17,7 @@ from mmjax.evaluation.key_frames import (
     top_frames,
     uniform_frames,
 )
+from mmjax.evaluation.probe import linear_probe, ridge
 from mmjax.evaluation.prompts import (
     ensemble_templates,
     fill_templates,
@@ -52,6 +38,12 @@ from mmjax.evaluation.retrieval_groups import (
     recall_by_lot,
     recall_in_groups,
 )
+from mmjax.evaluation.scaling import (
+    ScalingLaw,
+    bootstrap_scaling_law,
+    fit_scaling_law,
+    interval,
+)
 from mmjax.evaluation.search import (
     search,
 )
@@ -67,52 +59,41 @@ from mmjax.evaluation.zero_shot import (
     encode_in_batches,
     zero_shot_scores,
 )
->>>>>>> main
 
 __all__ = [
     "Decoded",
     "Sampling",
-<<<<<<< HEAD
     "ScalingLaw",
-    "beam_search",
-    "bootstrap_scaling_law",
-=======
     "Score",
     "beam_search",
+    "bootstrap_scaling_law",
     "chance_recall_at_k",
     "change",
     "cluster_frames",
     "coverage",
     "dcg_at_k",
     "diversity",
->>>>>>> main
     "encode_in_batches",
     "ensemble_templates",
     "fill_templates",
     "fit_scaling_law",
     "generate",
-<<<<<<< HEAD
-    "interval",
-    "linear_probe",
-=======
     "greedy_coverage",
+    "interval",
     "k_means",
     "key_frame_score",
+    "linear_probe",
     "match_frames",
->>>>>>> main
     "median_rank",
     "ndcg_at_k",
     "random_frames",
     "rank_in_groups",
     "rank_of_target",
     "recall_at_k",
-<<<<<<< HEAD
-    "ridge",
-=======
     "recall_by_lot",
     "recall_in_groups",
     "relevant_recall_at_k",
->>>>>>> main
+    "ridge",
     "search",
     "similarity",
     "top_frames",

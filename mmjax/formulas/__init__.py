@@ -180,12 +180,9 @@ __all__ = [
     "attention_fusion_gradients",
     "attention_gradients",
     "attention_weights",
-<<<<<<< HEAD
-    "best_blind_accuracy",
-=======
     "auc_of_pairs",
     "bayes_cost",
->>>>>>> main
+    "best_blind_accuracy",
     "best_fit",
     "best_key_frame_f1",
     "best_slate",
@@ -196,14 +193,11 @@ __all__ = [
     "bleu",
     "brier",
     "byte_pair_counts",
-<<<<<<< HEAD
-    "capacity",
-=======
     "calibration_bins",
     "calibration_error",
+    "capacity",
     "causal_steps_mask",
     "chance_recall",
->>>>>>> main
     "cider_d",
     "clip_by_norm",
     "clip_gradients",
@@ -238,12 +232,9 @@ __all__ = [
     "group_negatives",
     "hann_window",
     "hertz_to_mel",
-<<<<<<< HEAD
-    "huber",
-=======
     "hit_by_lot",
+    "huber",
     "in_batch_gradient",
->>>>>>> main
     "info_nce",
     "k_means_cost",
     "layer_norm",
@@ -255,11 +246,8 @@ __all__ = [
     "matched_pairs",
     "mel_filter_bank",
     "mel_to_hertz",
-<<<<<<< HEAD
     "mixture_of_experts",
-=======
     "modality_gap",
->>>>>>> main
     "modality_gates",
     "modality_keep_probability",
     "multi_head_attention",
@@ -295,12 +283,9 @@ __all__ = [
     "rotary",
     "rouge_l",
     "scaled_dot_product_attention",
-<<<<<<< HEAD
     "scaling_loss",
-=======
     "search_operations",
     "share_unique",
->>>>>>> main
     "short_time_fourier_transform",
     "sigmoid_loss",
     "sinusoidal_positions",

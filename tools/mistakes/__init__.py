@@ -7,14 +7,10 @@ from tools.mistakes.clip import CLIP_MISTAKES
 from tools.mistakes.education import EDUCATION_MISTAKES
 from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
-<<<<<<< HEAD
-from tools.mistakes.trends import TREND_MISTAKES
-
-MISTAKES = ATTENTION_MISTAKES + CLIP_MISTAKES + ALIGN_MISTAKES + CAPTION_MISTAKES + TREND_MISTAKES
-=======
 from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 from tools.mistakes.shop import SHOP_MISTAKES
 from tools.mistakes.summaries import SUMMARY_MISTAKES
+from tools.mistakes.trends import TREND_MISTAKES
 
 MISTAKES = (
     ATTENTION_MISTAKES
@@ -26,7 +22,7 @@ MISTAKES = (
     + RETRIEVAL_MISTAKES
     + SHOP_MISTAKES
     + SUMMARY_MISTAKES
+    + TREND_MISTAKES
 )
->>>>>>> main
 
 __all__ = ["MISTAKES", "Mistake"]
