@@ -4,6 +4,7 @@ from mmjax.losses.all_pairs import all_pairs_loss
 from mmjax.losses.blockwise import blockwise_clip_loss
 from mmjax.losses.classification import cross_entropy
 from mmjax.losses.contrastive import clip_loss, info_nce
+from mmjax.losses.multi_label import multi_label_loss
 from mmjax.losses.next_token import next_token_loss, shift_by_one
 from mmjax.losses.sigmoid import sigmoid_loss
 from mmjax.losses.similarity import MAX_LOGIT_SCALE, check_pairs, normalize, similarity_logits
@@ -16,6 +17,7 @@ __all__ = [
     "clip_loss",
     "cross_entropy",
     "info_nce",
+    "multi_label_loss",
     "next_token_loss",
     "normalize",
     "shift_by_one",
