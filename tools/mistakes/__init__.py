@@ -7,7 +7,9 @@ from tools.mistakes.clip import CLIP_MISTAKES
 from tools.mistakes.education import EDUCATION_MISTAKES
 from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
+from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 from tools.mistakes.shop import SHOP_MISTAKES
+from tools.mistakes.summaries import SUMMARY_MISTAKES
 
 MISTAKES = (
     ATTENTION_MISTAKES
@@ -16,7 +18,9 @@ MISTAKES = (
     + CAPTION_MISTAKES
     + EDUCATION_MISTAKES
     + HEALTHCARE_MISTAKES
+    + RETRIEVAL_MISTAKES
     + SHOP_MISTAKES
+    + SUMMARY_MISTAKES
 )
 
 __all__ = ["MISTAKES", "Mistake"]
