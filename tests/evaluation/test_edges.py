@@ -1,5 +1,4 @@
-"""Inputs at the edge of what the metrics of chapter 5 accept: infinite scores, lists, wrong shapes."""
-
+"""What the metrics of chapter 5 accept at the edge: infinite scores, lists, wrong shapes."""
 import numpy as np
 import pytest
 
