@@ -17,7 +17,6 @@ from mmjax.evaluation.key_frames import (
     top_frames,
     uniform_frames,
 )
-from mmjax.evaluation.probe import linear_probe, ridge
 from mmjax.evaluation.prompts import (
     ensemble_templates,
     fill_templates,
@@ -82,7 +81,6 @@ __all__ = [
     "interval",
     "k_means",
     "key_frame_score",
-    "linear_probe",
     "match_frames",
     "median_rank",
     "ndcg_at_k",
@@ -93,7 +91,6 @@ __all__ = [
     "recall_by_lot",
     "recall_in_groups",
     "relevant_recall_at_k",
-    "ridge",
     "search",
     "similarity",
     "top_frames",

@@ -47,7 +47,8 @@ def fit_scaling_law(parameters, tokens, losses, *, delta: float = HUBER) -> Scal
 
     In the logarithms e, a, b of E, A, B the prediction is log-sum-exp(e, a − α log N, b − β log D).
     It has several minima, so the search starts from a grid of exponents and keeps the best end.
-    Arrays of one length, all positive, of at least six runs with at least two N and two D.
+    Arrays of one length, all positive, of at least six runs with at least three N and three D,
+    as three points of a curve are needed for its exponent.
     Raises ValueError for others.
     """
     x, y = _check(parameters, tokens, losses, delta)
@@ -69,7 +70,7 @@ def bootstrap_scaling_law(
     rng, weights = np.random.default_rng(seed), []
     while len(weights) < samples:
         rows = rng.integers(len(y), size=len(y))
-        if all(len(np.unique(x[rows, j])) > 1 for j in (0, 1)):  # else no exponent
+        if all(len(np.unique(x[rows, j])) > 2 for j in (0, 1)):  # else no exponent
             weights.append(np.bincount(rows, minlength=len(y)))
     found = _search(x, np.repeat(y[None], samples, 0), np.array(weights, np.float64), delta)
     return [_law(theta) for theta in found]
@@ -96,8 +97,8 @@ def _check(parameters, tokens, losses, delta):
         expected, same = f"{len(arrays['parameters'])} numbers", len(values)
         require(same == len(arrays["parameters"]), where, name, expected=expected, got=values)
     for name in ("parameters", "tokens"):
-        several = len(np.unique(arrays[name])) > 1
-        require(several, where, name, expected="at least two different numbers", got=arrays[name])
+        several = len(np.unique(arrays[name])) > 2
+        require(several, where, name, expected="at least three different numbers", got=arrays[name])
     require(delta > 0, where, "delta", expected="above 0", got=delta)
     x = np.log(np.stack([arrays["parameters"], arrays["tokens"]], axis=1))
     return x, np.log(arrays["losses"])

@@ -162,7 +162,6 @@ from mmjax.formulas.training import (
     warmup_cosine,
 )
 from mmjax.formulas.trends import (
-    best_blind_accuracy,
     capacity,
     group_negatives,
     huber,
@@ -182,7 +181,6 @@ __all__ = [
     "attention_weights",
     "auc_of_pairs",
     "bayes_cost",
-    "best_blind_accuracy",
     "best_fit",
     "best_key_frame_f1",
     "best_slate",

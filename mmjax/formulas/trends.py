@@ -10,11 +10,6 @@ def group_negatives(pairs, group):
     return np.array([[n // group == m // group for m in range(pairs)] for n in range(pairs)])
 
 
-def best_blind_accuracy(joint):
-    """Σ_q max_a p(q, a): what the best answer to the question alone scores (6.1.9)."""
-    return sum(max(row) for row in np.asarray(joint, np.float64).tolist())
-
-
 def scaling_loss(E, A, alpha, B, beta, parameters, tokens):
     """E + A / N^α + B / D^β (6.1.10)."""
     return E + A / parameters**alpha + B / tokens**beta

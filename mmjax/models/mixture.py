@@ -15,6 +15,7 @@ from jax import Array
 
 from mmjax.attention import TransformerConfig, gelu
 from mmjax.checks import require, require_type
+from mmjax.models.token_encoder import small_normal
 from mmjax.precision import wide_dtype
 
 
@@ -70,7 +71,7 @@ def route(
     return Routing(p, chosen, kept, gates)
 
 
-def balance_loss(routing: Routing, *, real: Array | None = None) -> Array:
+def balance_loss(routing: Routing) -> Array:
     """How unevenly the tokens are spread: X Σ_e f_e P_e / k, and 1 where they are spread evenly.
 
     f_e is the share of tokens that choose expert e, P_e its mean probability. f has no gradient, P
@@ -78,7 +79,7 @@ def balance_loss(routing: Routing, *, real: Array | None = None) -> Array:
     Source: Fedus et al. (2022), equations 4 to 6, which have k = 1.
     """
     chosen, p = routing.chosen.astype(routing.probabilities.dtype), routing.probabilities
-    weight = jnp.ones(len(p), p.dtype) if real is None else real.astype(p.dtype)
+    weight = routing.chosen.any(axis=1).astype(p.dtype)  # padding has chosen nothing
     number = jnp.maximum(1, weight.sum())
     share = (chosen * weight[:, None]).sum(axis=0) / number
     mean = (p * weight[:, None]).sum(axis=0) / number
@@ -162,15 +163,20 @@ class MixtureMLP(nnx.Module):
         def kernels(*shape):
             return nnx.Param(draw(rngs.params(), (experts, *shape), jnp.float32))
 
-        self.router = nnx.Param(0.02 * jax.random.normal(rngs.params(), (width, experts)))
+        self.router = small_normal(rngs, width, experts)
         self.expand, self.contract = kernels(width, hidden), kernels(hidden, width)
         self.expand_bias = nnx.Param(jnp.zeros((experts, hidden), jnp.float32))
         self.contract_bias = nnx.Param(jnp.zeros((experts, width), jnp.float32))
 
     def __call__(self, x: Array, real: Array | None = None) -> tuple[Array, Routing]:
+        router, where = self.router[...], "MixtureMLP"
+        fits, expected = x.ndim == 3 and x.shape[-1] == len(router), f"[B, T, {len(router)}]"
+        require(fits, where, "x", expected=expected, got=x)
+        same = x.dtype == router.dtype
+        require_type(same, where, "x", expected=f"{router.dtype}, as the parameters", got=x)
         flat = x.reshape(-1, x.shape[-1])
         real = None if real is None else real.reshape(-1)
-        logits = flat @ self.router[...]
+        logits = flat @ router
         networks = (
             (self.expand[...], self.expand_bias[...]),
             (self.contract[...], self.contract_bias[...]),

@@ -9,7 +9,6 @@ trained, and the encoder is frozen.
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -19,6 +18,7 @@ from mmjax.attention import (
     Transformer,
     TransformerConfig,
     combine_masks,
+    gelu_tanh,
     padding_mask,
     prefix_mask,
 )
@@ -54,7 +54,7 @@ class AnswererConfig:
 class Answerer(nnx.Module):
     """Image tokens [B, S, features], a question [B, Q], an answer so far [B, A] → logits [B, A, V].
 
-    x_0 = [P(tokens); E[question]; E[answer]] + positions,  P(c) = W_2 gelu(W_1 c + b_1) + b_2,
+    x_0 = [P(tokens); E[question]; E[answer]] + positions,  P(c) = W_2 gelu_tanh(W_1 c + b_1) + b_2,
     z = LN(Transformer(x_0) of the answer) Eᵀ
 
     Image and question see each other fully, the answer sees both and itself up to each word. The
@@ -82,7 +82,7 @@ class Answerer(nnx.Module):
         fits = tokens.ndim == 3 and tokens.shape[1:] == shape and len(tokens) > 0
         expected = f"[B, {shape[0]}, {shape[1]}] with B at least 1"
         require(fits, "Answerer", "tokens", expected=expected, got=tokens)
-        return self.contract(jax.nn.gelu(self.expand(tokens), approximate=True))
+        return self.contract(gelu_tanh(self.expand(tokens)))
 
     def __call__(
         self,

@@ -6,12 +6,11 @@ place of one linear map of a patch; Arnab et al. (2021), ViViT, for tokens over 
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from mmjax.attention import Linear, Transformer, TransformerConfig
+from mmjax.attention import Linear, Transformer, TransformerConfig, gelu_tanh
 from mmjax.checks import require, require_type
 from mmjax.models.token_encoder import require_positive, small_normal
 
@@ -53,7 +52,7 @@ class StripEncoder(nnx.Module):
 
     Token t · strips + l is strip l of frame t. Its columns are x_j; a layer reads windows of them:
 
-    y_j = gelu(W [x_{2j−r}; …; x_{2j+r}] + b), twice;  x_0 = vec(y) W_0 + b_0 + positions;
+    y_j = gelu_tanh(W [x_{2j−r}; …; x_{2j+r}] + b), twice;  x_0 = vec(y) W_0 + b_0 + positions;
     tokens = Transformer(x_0)
 
     The filters are the same at every place along the strip, so what a shape looks like is learned
@@ -76,7 +75,7 @@ class StripEncoder(nnx.Module):
     def __call__(self, videos: Array) -> Array:
         x = self._columns(videos) * self.config.scale
         for layer, window in zip(self.layers, WINDOWS, strict=True):
-            x = jax.nn.gelu(layer(windows(x, window, STRIDE)), approximate=True)
+            x = gelu_tanh(layer(windows(x, window, STRIDE)))
         x = self.read(x.reshape(len(videos), self.config.tokens, -1))
         return self.transformer(x + self.positions[...][None])
 

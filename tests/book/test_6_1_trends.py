@@ -11,7 +11,8 @@ from flax import nnx
 from mmjax import formulas
 from mmjax.attention import TransformerConfig
 from mmjax.data import scenes as world
-from mmjax.evaluation import ScalingLaw, fit_scaling_law, ridge
+from mmjax.evaluation import ScalingLaw, fit_scaling_law
+from mmjax.evaluation.probes import fit_probe
 from mmjax.evaluation.scaling import _predict
 from mmjax.losses import clip_loss, next_token_loss, sigmoid_loss
 from mmjax.measure import matrix_flops
@@ -105,14 +106,16 @@ def test_what_a_captioner_gains_is_at_most_the_information():
 @pytest.mark.equation("6.1.5")
 def test_the_probe_is_where_the_gradient_is_zero():
     rng = np.random.default_rng(4)
-    X, Y, penalty = rng.normal(size=(23, 5)), rng.normal(size=(23, 3)), 0.7
-    W = ridge(X, Y, penalty)
-    phi = np.concatenate([X, np.ones((23, 1))], axis=1)
-    np.testing.assert_allclose(phi.T @ (phi @ W - Y) + penalty * W, 0, atol=1e-12)
-    # Another way to the same: plain least squares with √λ as further rows.
-    rows = np.concatenate([phi, math.sqrt(penalty) * np.eye(6)])
-    other = np.linalg.lstsq(rows, np.concatenate([Y, np.zeros((6, 3))]), rcond=None)[0]
-    np.testing.assert_allclose(W, other, atol=1e-12)
+    X, labels, weight = rng.normal(size=(23, 5)), rng.integers(0, 3, 23), 0.7
+    probe = fit_probe(X, labels, ridge=weight)
+    phi, Y = X - X.mean(0), np.eye(3)[labels] - np.eye(3)[labels].mean(0)
+    penalty = weight * X.var(0).mean()
+    slope = phi.T @ (phi @ probe.weights - Y) / 23 + penalty * probe.weights
+    np.testing.assert_allclose(slope, 0, atol=1e-12)
+    # Another way to the same: plain least squares with √(S λ) as further rows.
+    rows = np.concatenate([phi, math.sqrt(23 * penalty) * np.eye(5)])
+    other = np.linalg.lstsq(rows, np.concatenate([Y, np.zeros((5, 3))]), rcond=None)[0]
+    np.testing.assert_allclose(probe.weights, other, atol=1e-12)
 
 
 CONFIG = AnswererConfig(5, 4, 13, 3, 2, TransformerConfig(layers=1, width=6, heads=2, hidden=7))
@@ -172,7 +175,7 @@ def test_the_best_answer_without_an_image():
     p /= p.sum()
     every = np.stack(np.meshgrid(*[range(5)] * 4), axis=-1).reshape(-1, 4)  # all ways to answer
     best = max(p[range(4), answers].sum() for answers in every)
-    assert formulas.best_blind_accuracy(p) == pytest.approx(best, rel=1e-12)
+    assert formulas.best_state_accuracy(p) == pytest.approx(best, rel=1e-12)
 
 
 def test_the_blind_levels_of_the_page():
@@ -185,7 +188,7 @@ def test_the_blind_levels_of_the_page():
         joint = np.zeros((len(texts), len(answers)))
         for q in of_kind:
             joint[texts.index(q.text), answers.index(q.answer)] += 1 / len(of_kind)
-        assert formulas.best_blind_accuracy(joint) == pytest.approx(level, abs=0.04)
+        assert formulas.best_state_accuracy(joint) == pytest.approx(level, abs=0.04)
 
 
 @pytest.mark.equation("6.1.10")
@@ -265,7 +268,7 @@ def test_the_mixture_is_a_loop_over_tokens_and_experts(x64, layer, k):
     experts = [lambda v, e=e: formulas.gelu(v @ w1[e] + b1[e]) @ w2[e] + b2[e] for e in range(3)]
     router = np.asarray(model.router[...])
     expected, gates = formulas.mixture_of_experts(x.reshape(22, 5), router, experts, k)
-    np.testing.assert_allclose(np.asarray(y).reshape(22, 5), expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(y).reshape(22, 5), expected, atol=1e-12)
     np.testing.assert_allclose(routing.gates, gates, atol=1e-12)
     p = [formulas.softmax(row) for row in x.reshape(22, 5) @ router]
     np.testing.assert_allclose(routing.probabilities, p, atol=1e-12)

@@ -85,7 +85,7 @@ def test_padding_is_sent_nowhere_and_takes_no_room(k):
     alone = route(logits()[real], k, capacity=5)
     for name in ("chosen", "kept", "gates"):
         np.testing.assert_array_equal(getattr(routing, name)[real], getattr(alone, name))
-    np.testing.assert_allclose(balance_loss(routing, real=real), balance_loss(alone), rtol=1e-6)
+    np.testing.assert_allclose(balance_loss(routing), balance_loss(alone), rtol=1e-6)
 
 
 def test_exactly_k_experts_are_chosen_where_all_are_equal():
@@ -127,6 +127,16 @@ def test_the_layer_is_its_functions(factor):
             lambda: MixtureMLP(CONFIG, 2, capacity_factor=0, rngs=nnx.Rngs(0)),
             ValueError,
             "'capacity_factor'",
+        ),
+        (
+            lambda: MixtureMLP(CONFIG, 2, rngs=nnx.Rngs(0))(jnp.zeros((1, N, M + 1))),
+            ValueError,
+            r"'x': expected \[B, T, 5\]",
+        ),
+        (
+            lambda: MixtureMLP(CONFIG, 2, rngs=nnx.Rngs(0))(jnp.zeros((1, N, M), jnp.bfloat16)),
+            TypeError,
+            "'x'",
         ),
         (lambda: expert_capacity(0, 1, 1, 1.0), ValueError, "'tokens'"),
         (lambda: expert_capacity(3, 1, 1, 0), ValueError, "'factor'"),
