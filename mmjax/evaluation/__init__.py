@@ -1,7 +1,13 @@
 """Evaluation: ranking, zero-shot naming, decoding, caption metrics (chapters 3.2 and 5)."""
 
-from mmjax.evaluation.beam_search import beam_search
-from mmjax.evaluation.decoding import Decoded, Sampling, generate
+from mmjax.evaluation.beam_search import (
+    beam_search,
+)
+from mmjax.evaluation.decoding import (
+    Decoded,
+    Sampling,
+    generate,
+)
 from mmjax.evaluation.key_frames import (
     change,
     cluster_frames,
@@ -11,9 +17,29 @@ from mmjax.evaluation.key_frames import (
     top_frames,
     uniform_frames,
 )
-from mmjax.evaluation.prompts import ensemble_templates, fill_templates
-from mmjax.evaluation.retrieval import median_rank, rank_of_target, recall_at_k
-from mmjax.evaluation.search import search
+from mmjax.evaluation.prompts import (
+    ensemble_templates,
+    fill_templates,
+)
+from mmjax.evaluation.ranking import (
+    dcg_at_k,
+    ndcg_at_k,
+    relevant_recall_at_k,
+)
+from mmjax.evaluation.retrieval import (
+    median_rank,
+    rank_of_target,
+    recall_at_k,
+)
+from mmjax.evaluation.retrieval_groups import (
+    chance_recall_at_k,
+    rank_in_groups,
+    recall_by_lot,
+    recall_in_groups,
+)
+from mmjax.evaluation.search import (
+    search,
+)
 from mmjax.evaluation.summaries import (
     Score,
     coverage,
@@ -22,16 +48,21 @@ from mmjax.evaluation.summaries import (
     match_frames,
     similarity,
 )
-from mmjax.evaluation.zero_shot import encode_in_batches, zero_shot_scores
+from mmjax.evaluation.zero_shot import (
+    encode_in_batches,
+    zero_shot_scores,
+)
 
 __all__ = [
     "Decoded",
     "Sampling",
     "Score",
     "beam_search",
+    "chance_recall_at_k",
     "change",
     "cluster_frames",
     "coverage",
+    "dcg_at_k",
     "diversity",
     "encode_in_batches",
     "ensemble_templates",
@@ -42,9 +73,14 @@ __all__ = [
     "key_frame_score",
     "match_frames",
     "median_rank",
+    "ndcg_at_k",
     "random_frames",
+    "rank_in_groups",
     "rank_of_target",
     "recall_at_k",
+    "recall_by_lot",
+    "recall_in_groups",
+    "relevant_recall_at_k",
     "search",
     "similarity",
     "top_frames",

@@ -1,5 +1,6 @@
 """Losses: contrastive ones, where a picture should fit its own text best, and cross-entropy."""
 
+from mmjax.losses.all_pairs import all_pairs_loss
 from mmjax.losses.blockwise import blockwise_clip_loss
 from mmjax.losses.classification import cross_entropy
 from mmjax.losses.contrastive import clip_loss, info_nce
@@ -10,6 +11,7 @@ from mmjax.losses.similarity import MAX_LOGIT_SCALE, check_pairs, normalize, sim
 
 __all__ = [
     "MAX_LOGIT_SCALE",
+    "all_pairs_loss",
     "blockwise_clip_loss",
     "check_pairs",
     "clip_loss",

@@ -74,11 +74,12 @@ class Captioner(nnx.Module):
 
     Position t of the output tells what comes after word t, and reads words 0 … t only. Where no
     image token is real (`image_mask` False throughout) nothing is read from the picture, and the
-    model is one of language alone.
+    model is one of language alone. With a `stem`, such as `ConvolutionStem`, the images are
+    pictures, and the stem makes the tokens [B, S, features] of them.
     """
 
-    def __init__(self, config: CaptionerConfig, *, rngs: nnx.Rngs):
-        self.config, width = config, config.decoder.width
+    def __init__(self, config: CaptionerConfig, *, stem: nnx.Module | None = None, rngs: nnx.Rngs):
+        self.config, self.stem, width = config, stem, config.decoder.width
         self.image = TokenInput(config.features, config.image_length, width, rngs=rngs)
         self.encoder = Transformer(config.encoder, rngs=rngs)
         self.text = TextInput(config.vocabulary, config.length, width, rngs=rngs)
@@ -111,6 +112,8 @@ class Captioner(nnx.Module):
         self, images: Array, image_mask: Array | None = None, *, dropout_key: Array | None = None
     ) -> tuple[Array, Array]:
         """The picture as the decoder sees it: [B, S, M], and its mask bool [B, S]."""
+        if self.stem is not None:
+            images = self.stem(images)
         x, image_mask = self.image(images, image_mask)
         mask = padding_mask(image_mask)
         return self.encoder(x, mask=mask, dropout_key=dropout_key), image_mask

@@ -82,4 +82,21 @@ CAPTION_MISTAKES = [
         "for group in counted for text in group for gram in text)",
         ("tests/evaluation/test_caption_metrics.py::test_cider_d_is_the_formula",),
     ),
+    Mistake(
+        "places of the stem read column by column",
+        "mmjax/models/convolution_stem.py",
+        "return x.reshape(len(x), -1, x.shape[3])",
+        "return x.swapaxes(1, 2).reshape(len(x), -1, x.shape[3])",
+        ("tests/models/test_convolution_stem.py::test_the_tokens_are_the_formula",),
+    ),
+    Mistake(
+        "a stem of patches that do not overlap with their neighbours",
+        "mmjax/models/convolution_stem.py",
+        "convolution(x, kernel, layer",
+        "convolution(x, kernel.at[0].set(0).at[:, 0].set(0), layer",
+        (
+            "tests/models/test_convolution_stem.py"
+            "::test_a_token_has_seen_a_window_that_overlaps_with_its_neighbours",
+        ),
+    ),
 ]

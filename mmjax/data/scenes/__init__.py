@@ -15,9 +15,11 @@ from mmjax.data.scenes.bayes import (
     video_log_likelihood,
 )
 from mmjax.data.scenes.captions import parse_caption, render_captions, said
+from mmjax.data.scenes.matching import best_match
 from mmjax.data.scenes.questions import ANSWERS, KINDS, Question, ask_questions
 from mmjax.data.scenes.signals import IMAGE_FRAME, MODALITIES, Signals, render
 from mmjax.data.scenes.video import render_video
+from mmjax.data.scenes.wordings import render_wordings
 from mmjax.data.scenes.world import (
     ATTRIBUTES,
     COLOURS,
@@ -51,6 +53,7 @@ __all__ = [
     "ask_questions",
     "audio_log_likelihood",
     "bayes_accuracy",
+    "best_match",
     "caption_log_likelihood",
     "image_log_likelihood",
     "marginal",
@@ -60,6 +63,7 @@ __all__ = [
     "render_audio",
     "render_captions",
     "render_video",
+    "render_wordings",
     "said",
     "sample_scenes",
     "video_log_likelihood",
