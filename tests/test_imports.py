@@ -77,6 +77,7 @@ def test_relative_and_nested_imports_are_seen():
         # Handed on whole, a package may be used for anything; so may one imported by its full name.
         ("from mmjax import formulas\nvars(formulas)", "formulas.fusion", "models"),
         ("import mmjax.formulas", "formulas.fusion", "attention"),
+        ("import mmjax.evaluation.search as s", "evaluation.retrieval", "models"),
         # What a module uses itself is reached too, and so is the package's own code.
         ("from mmjax.models.clip import CLIP", "attention.transformer", "models.captioner"),
         ("from mmjax.attention import masks", "attention.masks", "attention.blockwise"),

@@ -69,8 +69,11 @@ def _used(source: str, importer: str) -> set[str]:
     tree, found, bound = ast.parse(source), set(), {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                found |= _all_of(alias.name)
+            for alias in node.names:  # binds the first name, so anything above may be used
+                parts = alias.name.split(".")
+                found |= set().union(
+                    *(_all_of(".".join(parts[: i + 1])) for i in range(len(parts)))
+                )
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, importer)
             for alias in node.names:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmjax.checks import require
+from mmjax.checks import require, require_type
 
 
 def occlusion_map(
@@ -23,15 +23,20 @@ def occlusion_map(
 
     score: pictures [N, S, S, …] → [N]; patch: the side of a patch in pixels. The painted picture is
     one that the model has not seen the like of, so Δ also holds what the paint itself does.
-    Raises ValueError for pictures that are not square or a patch that does not divide their side.
+    Raises TypeError for pictures of whole numbers, into which `fill` might not fit; ValueError for
+    pictures that are not square, a patch that does not divide their side, or scores not [N].
     """
     where, pictures = "occlusion_map", np.asarray(pictures)
     ok = pictures.ndim >= 3 and pictures.shape[1] == pictures.shape[2]
     require(ok, where, "pictures", expected="[N, S, S, …]", got=pictures)
+    is_float = np.issubdtype(pictures.dtype, np.floating)
+    require_type(is_float, where, "pictures", expected="a floating-point array", got=pictures)
     side = pictures.shape[1]
     ok = patch >= 1 and side % patch == 0
     require(ok, where, "patch", expected=f"a divisor of the side {side}", got=patch)
     before, number = np.asarray(score(pictures)), side // patch
+    ok = before.shape == (len(pictures),)
+    require(ok, where, "score", expected=f"scores [{len(pictures)}]", got=before)
     fall = np.empty((len(pictures), number, number))
     for row, column in np.ndindex(number, number):
         painted = pictures.copy()

@@ -39,7 +39,7 @@ def reliability_bins(probabilities, labels, *, bins: int = 10) -> Reliability:
     """
     p, y = check_probabilities(probabilities, labels, "reliability_bins")
     require(bins >= 1, "reliability_bins", "bins", expected="at least 1", got=bins)
-    bin_of = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
+    bin_of = np.searchsorted(np.arange(1, bins) / bins, p)
     _, row, count = np.unique(bin_of, return_inverse=True, return_counts=True)
     mean, frequency = (np.bincount(row, values) / count for values in (p, y.astype(float)))
     return Reliability(count, mean, frequency, row)
@@ -67,7 +67,7 @@ def log_loss(log_odds, labels) -> float:
     From z and not from p, so that a p that rounds to 0 or 1 costs what it should.
     """
     z, y = check_scores(log_odds, labels, "log_loss", "log_odds")
-    return float((np.logaddexp(0, z) - y * z).mean())
+    return float(np.logaddexp(0, np.where(y, -z, z)).mean())
 
 
 def score_parts(probabilities, labels, *, score: str = "brier", bins: int = 10) -> Parts:
@@ -80,12 +80,17 @@ def score_parts(probabilities, labels, *, score: str = "brier", bins: int = 10) 
     "log":    d(a, b) = a log a/b + (1 − a) log (1 − a)/(1 − b),
               e(a) = −a log a − (1 − a) log (1 − a)
 
-    `within` is what the score changes when each p is replaced by the mean of its bin. It is not
-    finite where a p of the log loss is 0 or 1 and wrong. Raises as `reliability_bins` does.
+    `within` is what the score changes when each p is replaced by the mean of its bin. Raises as
+    `reliability_bins` does, and ValueError for the log loss of a p that is 0 or 1 and wrong, which
+    has no finite parts.
     """
     require_one_of(score, ("brier", "log"), "score_parts", "score")
     count, mean, frequency, row = reliability_bins(probabilities, labels, bins=bins)
     p, y = check_probabilities(probabilities, labels, "score_parts")
+    sure = bool((np.where(y, p, 1 - p) == 0).any())
+    expected = "no forecast of 0 or 1 that is wrong, for the log loss"
+    ok = score != "log" or not sure
+    require(ok, "score_parts", "probabilities", expected=expected, got="some")
     share = count / count.sum()
     distance, entropy = (_squares, _gini) if score == "brier" else (_relative_entropy, _entropy)
     of = y.astype(float)

@@ -57,7 +57,9 @@ def roc_curve(scores: np.ndarray, labels: np.ndarray) -> ROC:
     check_both(labels, "roc_curve")
     order = np.argsort(-scores, kind="stable")
     ranked, ill = scores[order], labels[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # the last of equal ones
+    last = np.append(
+        np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1
+    )  # the last of equal ones
     true, false = np.cumsum(ill)[last], np.cumsum(~ill)[last]
     rates = (np.append(0, count) / count[-1] for count in (false, true))
     return ROC(*rates, np.append(np.inf, ranked[last]))

@@ -46,7 +46,11 @@ def confusion_rates(
 
     said, truth int [N, T], groups int [N]. Raises as `group_accuracy`.
     """
-    where = "confusion_rates"
+    where, said, truth, groups = "confusion_rates", *map(np.asarray, (said, truth, groups))
+    for name, array in (("said", said), ("truth", truth)):
+        whole = np.issubdtype(array.dtype, np.integer) and array.ndim == 2
+        require_type(whole, where, name, expected="whole numbers [N, T]", got=array)
+    require(said.shape == truth.shape, where, "said", expected=f"{list(truth.shape)}", got=said)
     _check(said == truth, groups, where)
     for name, array in (("said", said), ("truth", truth)):
         inside = bool(((array >= 0) & (array < classes)).all())
@@ -84,12 +88,15 @@ def bootstrap_interval(
 
     statistic(rows) is computed on the persons int [N] drawn, as many from each group as there are.
     Returns the quantiles (1 − level)/2 and (1 + level)/2. Raises ValueError for less than two
-    draws or a level outside 0 to 1.
+    draws, a level outside 0 to 1, or groups that are not one a person.
     """
     where = "bootstrap_interval"
     require(draws >= 2, where, "draws", expected="at least 2", got=draws)
     require(0 < level < 1, where, "level", expected="between 0 and 1", got=level)
-    rng, members = np.random.default_rng(seed), [np.flatnonzero(groups == g) for g in set(groups)]
+    rng, groups = np.random.default_rng(seed), np.asarray(groups)
+    ok = groups.ndim == 1 and len(groups) > 0
+    require(ok, where, "groups", expected="one a person, [N]", got=groups)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     found = [
         statistic(np.concatenate([rng.choice(rows, len(rows)) for rows in members]))
         for _ in range(draws)

@@ -35,6 +35,7 @@ def fit_probe(x: np.ndarray, labels: np.ndarray, *, ridge: float = 1e-2) -> Prob
     require_type(fits, where, "x", expected="a floating-point array [N, E]", got=x)
     whole = np.issubdtype(labels.dtype, np.integer) and labels.shape == (len(x),)
     require_type(whole, where, "labels", expected=f"whole numbers [{len(x)}]", got=labels)
+    require(labels.min() >= 0, where, "labels", expected="at least 0", got=labels.min())
     require(ridge > 0, where, "ridge", expected="above 0", got=ridge)
     x = x.astype(np.float64)
     y = np.eye(labels.max() + 1)[labels]

@@ -36,7 +36,7 @@ def ndcg_at_k(scores: np.ndarray, gains: np.ndarray, k: int) -> np.ndarray:
     out. Arguments and errors as in `dcg_at_k`.
     """
     found = dcg_at_k(scores, gains, k)
-    best = dcg_at_k(gains.astype(np.float64), gains, k)
+    best = dcg_at_k(np.asarray(gains, np.float64), gains, k)
     return np.divide(found, best, out=np.full_like(best, np.nan), where=best > 0)
 
 

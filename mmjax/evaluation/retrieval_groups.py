@@ -102,6 +102,8 @@ def _hit(places: int, right: int, wrong: int) -> float:
 def _checked(scores, query_groups, candidate_groups, where) -> tuple[np.ndarray, np.ndarray]:
     """The scores and right bool [N, M], True where query and candidate are of one group."""
     scores = np.asarray(scores)
+    is_float = np.issubdtype(scores.dtype, np.floating)
+    require_type(is_float, where, "scores", expected="floating-point [N, M]", got=scores)
     fits = scores.ndim == 2 and 0 not in scores.shape
     require(fits, where, "scores", expected="[N, M] with N and M at least 1", got=scores)
     groups = []

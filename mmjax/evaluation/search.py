@@ -20,7 +20,7 @@ def search(
 
     s_qn = q · v_n for all n, in blocks: what has been kept so far and the scores of a block compete
     for k places. The result is that of a sort of all N scores; nothing is left to chance as in an
-    approximate index. Of equal scores the lower index comes first; NaN counts as
+    approximate index. Of equal scores the lower index comes first (0.0 before −0.0); NaN counts as
     the largest. For unit vectors it is the search by cosine. On a GPU or TPU the products are exact
     to the setting that `mmjax.precision` names.
 
@@ -52,6 +52,7 @@ def _search(queries, vectors, k, block_size):
     def best_of(start, size):
         block = lax.dynamic_slice_in_dim(vectors, start, size)
         scores = jnp.matmul(queries, block.T, preferred_element_type=dtype)
+        scores = jnp.where(jnp.isnan(scores), jnp.nan, scores)  # one kind of NaN, the largest
         scores, places = _best_of_block(scores, min(k, size))
         return scores, start + places
 

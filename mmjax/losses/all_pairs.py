@@ -24,7 +24,8 @@ def all_pairs_loss(
     embeddings: for each modality unit vectors [N, E], example n in row n. pairs: names of what is
     tied together, each pair of modalities once by default; pairs that share one modality tie all
     the others to it. Returns a scalar.
-    Raises ValueError for fewer than two modalities, no pair, or unknown names, and as `clip_loss`.
+    Raises ValueError for fewer than two modalities, no pair, unknown names, or a modality tied to
+    itself, and as `clip_loss`.
     """
     where, names = "all_pairs_loss", tuple(embeddings)
     require(len(names) > 1, where, "embeddings", expected="two modalities or more", got=str(names))
@@ -32,5 +33,7 @@ def all_pairs_loss(
     require(len(pairs) > 0, where, "pairs", expected="at least one pair", got=str(pairs))
     for name in itertools.chain(*pairs):
         require_one_of(name, names, where, "pairs")
+    apart = all(j != k for j, k in pairs)
+    require(apart, where, "pairs", expected="two different modalities in each", got=str(pairs))
     losses = [clip_loss(embeddings[j], embeddings[k], logit_scale) for j, k in pairs]
     return sum(losses) / len(losses)

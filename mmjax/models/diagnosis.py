@@ -115,6 +115,8 @@ class DiagnosisModel(nnx.Module):
         same = set(inputs) == set(names)
         expected = f"the names {list(names)}"
         require(same, "DiagnosisModel", "inputs", expected=expected, got=f"{sorted(inputs)}")
+        if present is not None:  # the gradient of a reader at NaN would be NaN, times zero
+            inputs = {name: _blank(inputs[name], present.get(name)) for name in names}
         features = {name: self.readers[name](inputs[name]) for name in names}
         sums = self.fusion(features, present)[:, 0]
         return sums + jnp.broadcast_to(self.bias[...].astype(sums.dtype), sums.shape)
@@ -128,3 +130,9 @@ class DiagnosisModel(nnx.Module):
         width = config.record.width
         reader = TokenEncoder(TokenEncoderConfig(2, config.fields, config.record, width), rngs=rngs)
         return reader, width
+
+
+def _blank(x: Array, there: Array | None) -> Array:
+    if there is None or there.shape != (len(x),):
+        return x  # the fusion names what is wrong
+    return jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))

@@ -82,6 +82,8 @@ class EvidenceEncoder(nnx.Module):
             require_type(there.dtype == bool, "EvidenceEncoder", name, expected=expected, got=there)
             fits = there.shape == (len(images),)
             require(fits, "EvidenceEncoder", name, expected=expected, got=there)
+        # What goes in is blanked too: the gradient of an encoder at NaN would be NaN, times zero.
+        images = jnp.where(seen[:, None, None, None], images, jnp.zeros_like(images))
         total = _where(seen, self.image_encoder(images))
         total = total + _where(read, self.text_encoder(tokens, real))
         hidden = gelu(self.inner(total))

@@ -11,6 +11,7 @@ and 3.2 (the mean over a history, a softmax over products); Zaheer et al. (2017)
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -68,7 +69,7 @@ class IdentityRecommender(nnx.Module):
 
     def __init__(self, number: int, features: int, width: int = 128, *, rngs: nnx.Rngs):
         require(number >= 1, "IdentityRecommender", "number", expected="at least 1", got=number)
-        shape = (number, features)
+        self.number, shape = number, (number, features)
         self.table = nnx.Param(jax.random.normal(rngs.params(), shape, jnp.float32))
         self.recommender = HistoryRecommender(features, width, rngs=rngs)
 
@@ -78,6 +79,11 @@ class IdentityRecommender(nnx.Module):
             is_whole = jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == rank
             expected = f"whole numbers of rank {rank}"
             require_type(is_whole, "IdentityRecommender", name, expected=expected, got=x)
+            if not isinstance(x, jax.core.Tracer):
+                inside = bool((np.asarray(x) >= 0).all() and (np.asarray(x) < self.number).all())
+                expected = f"at least 0 and below the number of products {self.number}"
+                got = f"{x.min()} to {x.max()}"
+                require(inside, "IdentityRecommender", name, expected=expected, got=got)
         table = self.table[...]
         return self.recommender(table[histories], table[numbers])
 

@@ -49,7 +49,8 @@ class VideoEncoder(nnx.Module):
 
     h = gelu(conv(x)), then gelu(conv(h)), both 3 × 3 with stride 2, frame by frame;
     h = gelu(all T frames of a place · W + b);  for each row the mean and the maximum over its
-    columns, one row after the other;  out = W_E gelu(W LN(rows) + b).
+    columns, one row after the other;  out = W_E gelu(W LN(rows) + b), where gelu is the form with
+    tanh, `formulas.gelu_tanh`.
 
     What is left of the picture's height tells where something is; the width is pooled away, after
     time was looked at. Raises ValueError for videos of another shape, TypeError for whole numbers.

@@ -97,3 +97,11 @@ def test_exports_for_every_platform():
     every = ("cpu", "cuda", "tpu")
     run = jax.jit(lambda q, v: search(q, v, 3, block_size=4))
     assert jax.export.export(run, platforms=every)(*shapes).platforms == every
+
+
+def test_every_kind_of_not_a_number_is_found():
+    """∞ · 1 − ∞ · 1 is a NaN with the sign bit set on some machines, and counts all the same."""
+    vectors = np.zeros((300, 2), np.float32)
+    vectors[5], vectors[200] = (np.inf, -np.inf), (1, 1)
+    _, indices = search(jnp.ones((1, 2)), jnp.asarray(vectors), 2, block_size=256)
+    assert indices.tolist() == [[5, 200]]

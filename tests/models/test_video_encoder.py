@@ -1,6 +1,5 @@
 """The convolutional video encoder by hand, what it cannot see, and the space of many encoders."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,18 +38,18 @@ def by_hand(model, video):
         for t, i, j in np.ndindex(*out.shape[:3]):
             window = padded[t, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
             out[t, i, j] = window.reshape(-1) @ kernel + bias
-        x = np.asarray(jax.nn.gelu(out), np.float64)
+        x = formulas.gelu_tanh(out)
     kernel, bias = weights(model.time)
     rows = []
     for i in range(x.shape[1]):
         places = [x[:, i, j].reshape(-1) @ kernel + bias for j in range(x.shape[2])]
-        places = np.asarray(jax.nn.gelu(np.array(places)), np.float64)
+        places = formulas.gelu_tanh(np.array(places))
         rows += [places.mean(axis=0), places.max(axis=0)]
     rows = np.concatenate(rows)
     norm = (np.asarray(p[...], np.float64) for p in (model.norm.scale, model.norm.bias))
     rows = formulas.layer_norm(rows, *norm)
     kernel, bias = weights(model.hidden)
-    return np.asarray(jax.nn.gelu(rows @ kernel + bias)) @ weights(model.projection)[0]
+    return formulas.gelu_tanh(rows @ kernel + bias) @ weights(model.projection)[0]
 
 
 def test_the_encoder_by_hand(model):

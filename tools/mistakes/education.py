@@ -6,7 +6,7 @@ BOOK = "tests/book/test_5_6_education.py"
 
 EDUCATION_MISTAKES = [
     Mistake(
-        "a filter that weighs before the state moves",
+        "a filter whose state moves backwards",
         "mmjax/data/learners/bayes.py",
         'belief = np.einsum("ngfvs,nsz->ngfvz", belief, move, optimize=True)',
         'belief = np.einsum("ngfvs,nzs->ngfvz", belief, move, optimize=True)',
@@ -65,7 +65,7 @@ EDUCATION_MISTAKES = [
         (f"{BOOK}::test_balanced_batches_are_weights_in_the_loss",),
     ),
     Mistake(
-        "a probe whose ridge depends on the number of examples",
+        "a probe with the sample covariance in place of the mean of products",
         "mmjax/evaluation/probes.py",
         "scatter = inside.T @ inside / len(x)",
         "scatter = inside.T @ inside / (len(x) - 1)",
