@@ -9,7 +9,6 @@ from mmjax.evaluation.decoding import (
     generate,
 )
 from mmjax.evaluation.key_frames import (
-    change,
     cluster_frames,
     greedy_coverage,
     k_means,
@@ -40,14 +39,7 @@ from mmjax.evaluation.retrieval_groups import (
 from mmjax.evaluation.search import (
     search,
 )
-from mmjax.evaluation.summaries import (
-    Score,
-    coverage,
-    diversity,
-    key_frame_score,
-    match_frames,
-    similarity,
-)
+from mmjax.evaluation.summaries import key_frame_score, match_frames
 from mmjax.evaluation.zero_shot import (
     encode_in_batches,
     zero_shot_scores,
@@ -56,14 +48,10 @@ from mmjax.evaluation.zero_shot import (
 __all__ = [
     "Decoded",
     "Sampling",
-    "Score",
     "beam_search",
     "chance_recall_at_k",
-    "change",
     "cluster_frames",
-    "coverage",
     "dcg_at_k",
-    "diversity",
     "encode_in_batches",
     "ensemble_templates",
     "fill_templates",
@@ -82,7 +70,6 @@ __all__ = [
     "recall_in_groups",
     "relevant_recall_at_k",
     "search",
-    "similarity",
     "top_frames",
     "uniform_frames",
     "zero_shot_scores",
