@@ -9,6 +9,7 @@ from mmjax.evaluation.decoding import (
     generate,
 )
 from mmjax.evaluation.key_frames import (
+    change,
     cluster_frames,
     greedy_coverage,
     k_means,
@@ -36,10 +37,23 @@ from mmjax.evaluation.retrieval_groups import (
     recall_by_lot,
     recall_in_groups,
 )
+from mmjax.evaluation.scaling import (
+    ScalingLaw,
+    bootstrap_scaling_law,
+    fit_scaling_law,
+    interval,
+)
 from mmjax.evaluation.search import (
     search,
 )
-from mmjax.evaluation.summaries import key_frame_score, match_frames
+from mmjax.evaluation.summaries import (
+    Score,
+    coverage,
+    diversity,
+    key_frame_score,
+    match_frames,
+    similarity,
+)
 from mmjax.evaluation.zero_shot import (
     encode_in_batches,
     zero_shot_scores,
@@ -48,15 +62,23 @@ from mmjax.evaluation.zero_shot import (
 __all__ = [
     "Decoded",
     "Sampling",
+    "ScalingLaw",
+    "Score",
     "beam_search",
+    "bootstrap_scaling_law",
     "chance_recall_at_k",
+    "change",
     "cluster_frames",
+    "coverage",
     "dcg_at_k",
+    "diversity",
     "encode_in_batches",
     "ensemble_templates",
     "fill_templates",
+    "fit_scaling_law",
     "generate",
     "greedy_coverage",
+    "interval",
     "k_means",
     "key_frame_score",
     "match_frames",
@@ -70,6 +92,7 @@ __all__ = [
     "recall_in_groups",
     "relevant_recall_at_k",
     "search",
+    "similarity",
     "top_frames",
     "uniform_frames",
     "zero_shot_scores",
