@@ -40,7 +40,6 @@ from mmjax.evaluation.scaling import (
     ScalingLaw,
     bootstrap_scaling_law,
     fit_scaling_law,
-    interval,
 )
 from mmjax.evaluation.search import (
     search,
@@ -69,7 +68,6 @@ __all__ = [
     "fit_scaling_law",
     "generate",
     "greedy_coverage",
-    "interval",
     "k_means",
     "key_frame_score",
     "match_frames",
