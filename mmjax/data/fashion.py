@@ -65,7 +65,11 @@ class FashionPictures:
 
 
 def fashion_available(split: str = "test") -> bool:
-    """Whether a part can be loaded without a download. Never raises and never downloads."""
+    """Whether a part can be loaded without a download; it downloads nothing.
+
+    Raises ValueError for another split, and for nothing else.
+    """
+    require_one_of(split, PARTS, "fashion_available", "split")
     try:
         return _local(split) is not None
     except (OSError, ValueError, RuntimeError):

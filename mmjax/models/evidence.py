@@ -54,7 +54,7 @@ class EvidenceConfig:
 class EvidenceEncoder(nnx.Module):
     """A picture, a text, or both of one thing → one unit vector, [B, E].
 
-    c = gelu( W_1 (δ_x f(x) + δ_t g(t)) + b_1 ),    δ = 1 where it is there, else 0
+    c = gelu( W_1 (δ_x η_x(x) + δ_t η_t(t)) + b_1 ),    δ = 1 where it is there, else 0
     h = normalize(W_2 c + b_2),    logits of each tag = W_k c + b_k
 
     What is not there is not looked at, and sends back no gradient.

@@ -123,9 +123,11 @@ def test_damaged_and_mismatched_files_are_named(tmp_path, monkeypatch, web):
         load_fashion("validation")
 
 
-def test_asking_what_is_there_never_raises(monkeypatch, tmp_path, web):
+def test_asking_what_is_there_raises_for_a_slip_alone(monkeypatch, tmp_path, web):
     monkeypatch.setenv("MMJAX_DATA", str(tmp_path / "slip"))
-    assert not fashion_available() and not fashion_available("validation")
+    assert not fashion_available()
+    with pytest.raises(ValueError, match="fashion_available: argument 'split'"):
+        fashion_available("tset")
     with pytest.raises(DataError, match="MMJAX_DATA"):
         load_fashion()
 

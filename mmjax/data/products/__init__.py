@@ -1,7 +1,7 @@
 """A small shop: products that can be seen and read about, wishes, tastes, and the best answers.
 
 `world` says what there is, `pictures` and `words` what of it is seen and said, `search` computes
-the best possible ranking, `customers` what is bought and the best possible recommendation.
+the best possible ranking, `customers` what is bought, and recommendation by Bayes' rule.
 """
 
 from mmjax.data.products.customers import (

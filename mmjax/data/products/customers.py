@@ -44,8 +44,9 @@ def purchase_probabilities(product_posteriors: np.ndarray, exposure: np.ndarray)
     """p(product i | taste θ): float64 [144, N], rows sum to 1.
 
     product_posteriors [N, 144]: what is known of each product; a row of one 1 knows its state. Then
-    a(θ, s_i) is replaced by its expectation, Σ_s p(s | signals of i) a(θ, s). exposure [N], not
-    negative and not all 0. Raises ValueError for arrays that do not fit.
+    a(θ, s_i) is replaced by its expectation, Σ_s p(s | signals of i) a(θ, s): a plug-in, see
+    `next_purchase`. exposure [N], not negative and not all 0. Raises ValueError for arrays that do
+    not fit.
     """
     where, exposure = "purchase_probabilities", np.asarray(exposure, np.float64)
     ok = product_posteriors.ndim == 2 and product_posteriors.shape[1] == STATES
@@ -100,7 +101,8 @@ def next_purchase(
     """p(next product | history) = Σ_θ p(θ | history) p(product | θ): int [U, H] → [U, N].
 
     past [144, N]: `purchase_probabilities` when the history was made; future: those now, when
-    products may be new; by default those of the past. To sort by it is the best possible
-    recommendation for those who know what the probabilities know.
+    products may be new; by default those of the past. Where the states are known, to sort by it is
+    the best possible recommendation. Where they are not, it is a plug-in: it takes each purchase
+    for a product of its own and learns nothing of a product from the purchases of others.
     """
     return taste_posterior(histories, past) @ (past if future is None else future)
