@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from mmjax.evaluation import ScalingLaw, bootstrap_scaling_law, fit_scaling_law, interval
+from mmjax.evaluation.scaling import (
+    ScalingLaw,
+    bootstrap_scaling_law,
+    fit_scaling_law,
+    interval,
+)
 
 LAW = ScalingLaw(1.1, 9.0, 0.34, 31.0, 0.28)
 N, D = (x.ravel() for x in np.meshgrid(10.0 ** np.arange(3, 8), 10.0 ** np.arange(4, 9)))
