@@ -9,7 +9,6 @@ from mmjax.evaluation.decoding import (
     generate,
 )
 from mmjax.evaluation.key_frames import (
-    change,
     cluster_frames,
     greedy_coverage,
     k_means,
@@ -37,16 +36,17 @@ from mmjax.evaluation.retrieval_groups import (
     recall_by_lot,
     recall_in_groups,
 )
+from mmjax.evaluation.scaling import (
+    ScalingLaw,
+    bootstrap_scaling_law,
+    fit_scaling_law,
+)
 from mmjax.evaluation.search import (
     search,
 )
 from mmjax.evaluation.summaries import (
-    Score,
-    coverage,
-    diversity,
     key_frame_score,
     match_frames,
-    similarity,
 )
 from mmjax.evaluation.zero_shot import (
     encode_in_batches,
@@ -56,17 +56,16 @@ from mmjax.evaluation.zero_shot import (
 __all__ = [
     "Decoded",
     "Sampling",
-    "Score",
+    "ScalingLaw",
     "beam_search",
+    "bootstrap_scaling_law",
     "chance_recall_at_k",
-    "change",
     "cluster_frames",
-    "coverage",
     "dcg_at_k",
-    "diversity",
     "encode_in_batches",
     "ensemble_templates",
     "fill_templates",
+    "fit_scaling_law",
     "generate",
     "greedy_coverage",
     "k_means",
@@ -82,7 +81,6 @@ __all__ = [
     "recall_in_groups",
     "relevant_recall_at_k",
     "search",
-    "similarity",
     "top_frames",
     "uniform_frames",
     "zero_shot_scores",

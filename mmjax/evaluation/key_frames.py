@@ -115,8 +115,9 @@ def k_means(
 
 def cluster_frames(features: np.ndarray, k: int, *, seed: int, restarts: int = 5) -> np.ndarray:
     """The frame nearest to each centre of `k_means`; one already taken is left to the first."""
+    features = _check_features("cluster_frames", features)
     centres, _ = k_means(features, k, seed=seed, restarts=restarts)
-    distance, chosen = squared_distances(np.asarray(features, np.float64), centres), []
+    distance, chosen = squared_distances(features, centres), []
     for j in range(k):
         distance[chosen, j] = np.inf
         chosen.append(int(distance[:, j].argmin()))
@@ -124,7 +125,12 @@ def cluster_frames(features: np.ndarray, k: int, *, seed: int, restarts: int = 5
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """‖x_t − y_j‖² for x [T, F] and y [k, F]: [T, k], rounding errors below 0 cut off."""
+    """‖x_t − y_j‖² for x [T, F] and y [k, F]: [T, k], rounding errors below 0 cut off.
+
+    Both are measured from the mean of x: far from the origin the squares would cancel.
+    """
+    middle = x.mean(0)
+    x, y = x - middle, y - middle
     squares = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
     return np.maximum(squares, 0)
 
@@ -149,4 +155,6 @@ def _check_features(where: str, features: np.ndarray) -> np.ndarray:
     features = np.asarray(features, np.float64)
     ok = features.ndim == 2 and 0 not in features.shape
     require(ok, where, "features", expected="[T, F], nothing empty", got=features)
+    finite = bool(np.isfinite(features).all())
+    require(finite, where, "features", expected="finite numbers", got="NaN or infinity")
     return features

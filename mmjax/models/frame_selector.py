@@ -45,7 +45,8 @@ class FrameSelectorConfig:
 def window_mask(length: int, window: int) -> Array:
     """A frame attends to those at most `window` away: m_ts = |t − s| ≤ w, bool [1, 1, T, T].
 
-    After L blocks, frame t knows of frames t − L w to t + L w and of no other.
+    After L blocks, frame t knows of frames t − L w to t + L w and of no other. It stands here and
+    not with the masks of the house, as it is what the importance of a frame rests on.
     Raises ValueError for a length below 1 or a negative window.
     """
     require(length >= 1, "window_mask", "length", expected="at least 1", got=length)

@@ -42,6 +42,8 @@ def test_every_clip_is_as_the_model_says(clips):
     seen = np.isin(clips.kind, (world.EVENT, world.SEEN))
     pairs = 3 * clips.colour + clips.shape
     assert all(len(set(p[s])) == world.PERCEIVED for p, s in zip(pairs, seen, strict=True))
+    heard = np.isin(clips.kind, (world.EVENT, world.HEARD))
+    assert all(len(set(p[h])) == world.PERCEIVED for p, h in zip(pairs, heard, strict=True))
     assert (clips.residents().motion < scenes.MOTIONS.index("blinks")).all()
     assert clips.ground.min() >= 0 and clips.ground.max() <= MAX_GROUND
 
@@ -63,6 +65,23 @@ def test_what_is_uniform_is_uniform(clips):
     near_uniform(Counter((3 * clips.colour + clips.shape).ravel().tolist()), range(12))
     near_uniform(Counter(np.nonzero(clips.kind == world.EVENT)[1].tolist()), range(8))
     near_uniform(Counter(clips.resident[..., 3].ravel().tolist()), range(4))
+
+
+def test_what_is_heard_does_not_tell_the_events(clips):
+    """Of two things heard in a row that differ, the event has either shape as often."""
+    first = []
+    for kind, shape in zip(clips.kind, clips.shape, strict=True):
+        events, others = shape[kind == world.EVENT], shape[kind == world.HEARD]
+        first += [int(a) for a, b in zip(events, others, strict=False) if a != b]
+    near_uniform(Counter(first), range(3))
+    alike = Counter()  # two events share a shape as often as two that are heard only
+    for kind, shape in zip(clips.kind, clips.shape, strict=True):
+        for name in (world.EVENT, world.HEARD):
+            a, b = shape[kind == name][:2]
+            alike[name] += a == b
+    expected = len(clips) * 3 / 11  # the second of 11 pairs left, 3 of them of this shape
+    spread = 5 * math.sqrt(expected * 8 / 11)
+    assert all(abs(alike[name] - expected) < spread for name in (world.EVENT, world.HEARD))
 
 
 def test_every_set_of_middles_is_as_likely():

@@ -1,4 +1,5 @@
 """What the metrics of chapter 5 accept at the edge: infinite scores, lists, wrong shapes."""
+
 import numpy as np
 import pytest
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.cluster.vq import kmeans2
 
 from mmjax import formulas
-from mmjax.evaluation import (
+from mmjax.evaluation.key_frames import (
     change,
     cluster_frames,
     greedy_coverage,
@@ -123,6 +123,12 @@ def test_k_means_is_the_same_for_a_seed_and_begins_apart():
         assert sorted(np.bincount(cluster)) == [1, 20, 20]
 
 
+def test_k_means_far_from_the_origin():
+    x = np.array([[0.0], [0.001], [0.002], [0.01]])
+    for offset in (0.0, 1e6):
+        assert k_means(x + offset, 2, seed=0)[1].tolist() in ([0, 0, 0, 1], [1, 1, 1, 0])
+
+
 def test_cluster_frames_are_the_frames_nearest_to_the_centres():
     x = draw(7, 13, 2)
     centres, _ = k_means(x, 3, seed=2)
@@ -144,6 +150,7 @@ def test_cluster_frames_are_the_frames_nearest_to_the_centres():
         (lambda: greedy_coverage(-np.ones((2, 2)), 1), "'similar'"),
         (lambda: greedy_coverage(np.ones((2, 2)), 1, np.ones(3)), "'weights'"),
         (lambda: k_means(np.zeros((3, 2)), 4, seed=0), "'k'"),
+        (lambda: cluster_frames(np.full((3, 2), np.nan), 2, seed=0), "'features': expected finite"),
         (lambda: k_means(np.zeros((3, 2)), 2, seed=0, restarts=0), "'restarts'"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from mmjax import formulas
-from mmjax.evaluation import (
+from mmjax.evaluation.summaries import (
     coverage,
     diversity,
     key_frame_score,

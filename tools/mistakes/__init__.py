@@ -10,6 +10,7 @@ from tools.mistakes.mistake import Mistake
 from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
 from tools.mistakes.shop import SHOP_MISTAKES
 from tools.mistakes.summaries import SUMMARY_MISTAKES
+from tools.mistakes.trends import TREND_MISTAKES
 
 MISTAKES = (
     ATTENTION_MISTAKES
@@ -21,6 +22,7 @@ MISTAKES = (
     + RETRIEVAL_MISTAKES
     + SHOP_MISTAKES
     + SUMMARY_MISTAKES
+    + TREND_MISTAKES
 )
 
 __all__ = ["MISTAKES", "Mistake"]

@@ -16,8 +16,8 @@ HEALTHCARE_MISTAKES = [
     Mistake(
         "ROC curve with a corner for each of several equal scores",
         "mmjax/evaluation/discrimination.py",
-        "np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)",
-        "np.arange(len(ranked))",
+        "np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1",
+        "np.arange(len(ranked) - 1), len(ranked) - 1",
         (PAGE + "::test_area_and_pairs",),
     ),
     Mistake(

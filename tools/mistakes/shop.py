@@ -20,7 +20,7 @@ SHOP_MISTAKES = [
     Mistake(
         "NDCG divided by the best of what was shown",
         "mmjax/evaluation/ranking.py",
-        "best = dcg_at_k(gains.astype(np.float64), gains, k)",
+        "best = dcg_at_k(np.asarray(gains, np.float64), gains, k)",
         "best = dcg_at_k(np.where(scores >= -np.sort(-scores)[:, k - 1 : k], gains, 0), gains, k)",
         ("tests/evaluation/test_ranking.py::test_dcg_and_ndcg_are_the_formulas",),
     ),

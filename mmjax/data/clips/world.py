@@ -14,10 +14,11 @@ the middle lane and sounds (an event), is shown only, is heard only, or nothing 
     E ~ uniform on {2, 3};   E events, 5 − E seen only, 5 − E heard only, E − 2 times nothing,
     in an order that is uniform over all orders
     lane, place ~ uniform;   (colour, shape) of the five that are seen: uniform without repetition;
-    those of the others: uniform
+    of those that are heard only: uniform without repetition among the pairs of no event
 
-Five things are seen and five are heard whatever E is. So sight alone and sound alone say nothing
-about how many events there are, nor which they are; together they say all of it.
+Five things are seen and five are heard whatever E is, and those seen are five different pairs in
+an order that is uniform, and so are those heard. So sight alone and sound alone say nothing about
+how many events there are, nor which they are; together they say all of it.
 """
 
 from dataclasses import dataclass, fields
@@ -113,12 +114,16 @@ def sample_clips(count: int, *, seed: int) -> Clips:
     view = steps.cumsum(1) % VIEWS
 
     kind, time = np.empty((2, count, MOMENTS), int)
-    pair = rng.integers(len(COLOURS) * len(SHAPES), size=(count, MOMENTS))
+    pairs = len(COLOURS) * len(SHAPES)
+    pair = rng.integers(pairs, size=(count, MOMENTS))
     for i, events in enumerate(rng.choice(EVENTS, count)):
         kind[i] = rng.permutation(kinds_of(events))
         time[i] = sample_times(rng)
         seen = np.flatnonzero(np.isin(kind[i], (EVENT, SEEN)))
-        pair[i, seen] = rng.permutation(len(COLOURS) * len(SHAPES))[: len(seen)]
+        pair[i, seen] = rng.permutation(pairs)[: len(seen)]
+        free = np.setdiff1d(np.arange(pairs), pair[i, kind[i] == EVENT])
+        heard = np.flatnonzero(kind[i] == HEARD)
+        pair[i, heard] = rng.permutation(free)[: len(heard)]
     lane = rng.integers(STAGE, size=(count, MOMENTS))
     place = rng.integers(PHASES, size=(count, MOMENTS))
     colour, shape = np.divmod(pair, len(SHAPES))
