@@ -11,13 +11,6 @@ def notebook(exercises):
     return exercises("2_2_representation", "section_2_2")
 
 
-def test_every_exercise_has_a_blank_and_a_check(notebook):
-    blanks, checks = notebook.tagged("exercise"), notebook.tagged("check")
-    assert len(blanks) == len(checks) == len(NAMES)
-    for name, blank, check in zip(NAMES.values(), blanks, checks, strict=True):
-        assert name in blank and name in check
-
-
 @pytest.fixture
 def prepared(notebook):
     """A check may use names of an earlier one."""

@@ -37,13 +37,6 @@ def test_every_exercise_has_a_blank_a_check_and_a_solution(notebook):
         assert hasattr(notebook.solutions, name)
 
 
-@pytest.mark.parametrize("number", NAMES)
-def test_a_blank_is_not_solved_and_the_solution_is_correct(notebook, number):
-    assert verdict(notebook, number) == "not solved yet."
-    solution = getattr(notebook.solutions, NAMES[number])
-    assert verdict(notebook, number, solution) == "correct."
-
-
 def overflowing_softmax(z):
     with np.errstate(all="ignore"):
         return np.exp(z) / np.exp(z).sum()

@@ -11,19 +11,6 @@ def notebook(exercises):
     return exercises("5_3_video_summarization", "section_5_3")
 
 
-def test_every_exercise_has_a_blank_and_a_check(notebook):
-    blanks, checks = notebook.tagged("exercise"), notebook.tagged("check")
-    assert len(blanks) == len(checks) == len(NAMES)
-    for name, blank, check in zip(NAMES.values(), blanks, checks, strict=True):
-        assert name in blank and name in check
-
-
-def test_blanks_are_not_solved_and_the_solutions_are_correct(notebook):
-    for number, name in NAMES.items():
-        assert notebook.verdict(number) == "not solved yet."
-        assert notebook.verdict(number, **{name: getattr(notebook.solutions, name)}) == "correct."
-
-
 def f1_of_near_frames(chosen, truth, tolerance):
     """Every chosen frame that is near any true one counts."""
     hits = sum(any(abs(c - t) <= tolerance for t in truth) for c in chosen)
