@@ -13,18 +13,16 @@ and only then downloaded (30 MB for both parts). The publisher gives MD5 digests
 against damage and not against malice; the address has no https.
 """
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmjax.checks import require, require_one_of
-from mmjax.data.cache import cache_folder
-from mmjax.data.download import data_folders, download
-from mmjax.data.errors import DataError, DownloadError
+from mmjax.data.download import data_folders
+from mmjax.data.errors import DataError
 from mmjax.data.idx import read_idx
+from mmjax.data.published import fetch_published
 
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FASHION_MD5 = {
@@ -151,29 +149,7 @@ def _variant(folder: Path, name: str) -> Path | None:
 
 
 def _fetch(split: str) -> Path:
-    try:
-        folder = cache_folder() / "fashion"
-    except RuntimeError:  # a user without a home
-        raise DownloadError(
-            "there is no folder for downloads: set MMJAX_CACHE to one that can be written, or "
-            "MMJAX_DATA to one that holds the data."
-        ) from None
     for name in _names(split):
-        path = folder / f"{name}.gz"
-        if not path.is_file():
-            _checked_download(name, path)
-    return folder
-
-
-def _checked_download(name: str, path: Path) -> None:
-    """Only a file with the publisher's digest gets its final name."""
-    url = f"{FASHION_URL}{name}.gz"
-    fresh = download(url, path.with_name(path.name + ".unchecked"), sha256=None)
-    content = fresh.read_bytes()
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != FASHION_MD5[name]:
-        fresh.unlink()
-        raise DownloadError(
-            f"{path.name} from {url}: its MD5 digest is not the publisher's: try again, or set "
-            "MMJAX_DATA to a folder that holds the data."
-        )
-    os.replace(fresh, path)
+        file = f"{name}.gz"
+        path = fetch_published(FASHION_URL + file, "fashion", file, FASHION_MD5[name])
+    return path.parent

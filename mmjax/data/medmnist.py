@@ -9,7 +9,6 @@ Source and licence: J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister 
 PneumoniaMNIST after Kermany et al. (2018). Its authors: not for clinical use.
 """
 
-import hashlib
 import io
 import zipfile
 import zlib
@@ -19,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from mmjax.checks import require_one_of
-from mmjax.data.cache import cache_folder
-from mmjax.data.download import data_folders, download
-from mmjax.data.errors import DataError, DownloadError
+from mmjax.data.download import data_folders
+from mmjax.data.errors import DataError
+from mmjax.data.published import fetch_published
 
 URL = "https://zenodo.org/record/6496656/files/{name}.npz?download=1"
 SPLITS = ("train", "val", "test")
@@ -30,22 +29,17 @@ _UNREADABLE = (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zli
 
 @dataclass(frozen=True)
 class Facts:
-    """What the publisher says of a set: MD5 of the file, sizes of the splits, meaning of labels."""
+    """What the publisher says of a set: MD5 of the file, meaning of labels."""
 
     md5: str
-    sizes: tuple[int, int, int]
     labels: tuple[str, str]
     ill: int
     """The label of the disease; it is 0 in one set and 1 in the other."""
 
 
 SETS = {
-    "breastmnist": Facts(
-        "750601b1f35ba3300ea97c75c52ff8f6", (546, 78, 156), ("malignant", "normal, benign"), 0
-    ),
-    "pneumoniamnist": Facts(
-        "28209eda62fecd6e6a2d98b1501bb15f", (4708, 524, 624), ("normal", "pneumonia"), 1
-    ),
+    "breastmnist": Facts("750601b1f35ba3300ea97c75c52ff8f6", ("malignant", "normal, benign"), 0),
+    "pneumoniamnist": Facts("28209eda62fecd6e6a2d98b1501bb15f", ("normal", "pneumonia"), 1),
 }
 
 
@@ -103,24 +97,7 @@ def _local(name: str) -> Path | None:
 
 
 def _fetch(name: str) -> Path:
-    """Into the cache. The publisher gives MD5 digests, so the file is checked once it is there."""
-    try:
-        path = cache_folder() / "medmnist" / f"{name}.npz"
-    except RuntimeError:  # a user without a home
-        raise DownloadError(
-            "there is no folder for downloads: set MMJAX_CACHE to one that can be written, or "
-            "MMJAX_DATA to one that holds the data."
-        ) from None
-    fresh = download(URL.format(name=name), path.with_suffix(".unchecked"), sha256=None)
-    with open(fresh, "rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != SETS[name].md5:
-        fresh.unlink(missing_ok=True)
-        raise DownloadError(
-            f"{URL.format(name=name)}: the MD5 digest is {found} and not the publisher's "
-            f"{SETS[name].md5}: try again later, or put the file into MMJAX_DATA/medmnist."
-        )
-    return fresh.replace(path)
+    return fetch_published(URL.format(name=name), "medmnist", f"{name}.npz", SETS[name].md5)
 
 
 def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

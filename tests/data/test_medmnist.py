@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 
-from mmjax.data import medmnist
+from mmjax.data import published
 from mmjax.data.errors import DataError, DownloadError
 from mmjax.data.medmnist import SETS, load_medmnist, medmnist_available
 
@@ -85,7 +85,7 @@ def test_a_download_is_checked_and_kept(folder, tmp_path, monkeypatch):
         path.write_bytes(file)
         return path
 
-    monkeypatch.setattr(medmnist, "download", download)
+    monkeypatch.setattr(published, "download", download)
     with contextlib.suppress(DownloadError):
         load_medmnist()
         raise AssertionError("a file with another digest was taken")
