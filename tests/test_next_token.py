@@ -1,5 +1,8 @@
 """Teacher forcing: the shift by one, and a loss over real tokens only."""
 
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +52,31 @@ def test_the_loss_is_the_formula(x64):
             place_t = log_p[place[tuple(text[:t])]] if t else log_p[0, 0]
             product *= np.exp(place_t[word])
     np.testing.assert_allclose(np.exp(-float(loss) * int(counts.sum())), product, rtol=1e-10)
+
+
+@pytest.mark.equation("5.1.1")
+def test_a_joint_table_is_the_product_of_its_conditionals(x64):
+    """All sentences of at most two of three words and the end: 1 + 3 + 9 of them."""
+    words, end = (3, 4, 5), 2
+    texts = [s for n in range(3) for s in itertools.product(words, repeat=n)]
+    joint = dict(zip(texts, np.random.default_rng(1).dirichlet(np.ones(13)), strict=True))
+
+    def begins(beginning):  # the table summed over how the sentence goes on
+        return sum(p for text, p in joint.items() if text[: len(beginning)] == beginning)
+
+    def conditional(beginning):  # p(next | beginning), [6]; padding and start never come
+        after = {end: joint[beginning]} | {w: begins((*beginning, w)) for w in words}
+        return np.array([after.get(v, 0.0) for v in range(6)]) / begins(beginning)
+
+    for text in texts:
+        sentence = [*text, end]
+        rows = np.array([conditional(text[:t]) for t in range(len(sentence))])
+        factors = rows[np.arange(len(sentence)), sentence]
+        np.testing.assert_allclose(math.prod(factors), joint[text], rtol=1e-12)
+        logits = jnp.asarray(np.log(np.maximum(rows, 1e-300)))[None]
+        real = jnp.ones((1, len(sentence)), bool)
+        loss = next_token_loss(logits, jnp.asarray([sentence]), real)  # the mean over the tokens
+        np.testing.assert_allclose(np.exp(-loss * len(sentence)), joint[text], rtol=1e-12)
 
 
 @pytest.mark.equation("5.1.4")

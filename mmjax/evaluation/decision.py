@@ -35,8 +35,10 @@ def expected_cost(
 def best_threshold(probabilities, labels, *, false_positive: float, false_negative: float) -> float:
     """The threshold with the smallest `expected_cost` on these data, the lowest of equal ones.
 
-    Candidates are the probabilities themselves, and ∞ for "never positive". It is fitted to the
-    data: choose it on other data than those it is judged on. Raises as `expected_cost` does.
+    Candidates are the probabilities themselves, and ∞ for "never positive". Costs count as equal
+    that differ by a part in 10¹² or less, as sums of one value round differently. The threshold is
+    fitted to the data: choose it on other data than those it is judged on. Raises as
+    `expected_cost` does.
     """
     p, y = check_probabilities(probabilities, labels, "best_threshold")
     _check_costs("best_threshold", false_positive, false_negative)
@@ -45,7 +47,8 @@ def best_threshold(probabilities, labels, *, false_positive: float, false_negati
     above = healthy[::-1].cumsum()[::-1]  # healthy with p at or above each candidate
     below = np.concatenate([[0], ill.cumsum()])  # ill below it
     cost = false_positive * np.append(above, 0) + false_negative * below
-    return float(np.append(candidates, np.inf)[cost.argmin()])
+    first = np.argmax(cost <= cost.min() * (1 + 1e-12))
+    return float(np.append(candidates, np.inf)[first])
 
 
 def _check_costs(where, false_positive, false_negative):

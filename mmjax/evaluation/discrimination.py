@@ -6,6 +6,7 @@ Sources: Hanley and McNeil (1982), the area under the curve as a probability; Wi
 import math
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from mmjax.checks import require, require_type
@@ -22,7 +23,7 @@ class ROC(NamedTuple):
 def check_scores(scores, labels, where: str, name: str = "scores") -> tuple[np.ndarray, np.ndarray]:
     """Scores as float64 [N] and labels as bool [N]; raises unless they fit and are 0 or 1."""
     scores, labels = np.asarray(scores), np.asarray(labels)
-    numeric = scores.dtype.kind in "fiu"
+    numeric = any(jnp.issubdtype(scores.dtype, kind) for kind in (jnp.floating, jnp.integer))
     require_type(numeric, where, name, expected="numbers [N]", got=scores)
     ok = scores.ndim == 1 and len(scores) > 0
     require(ok, where, name, expected="[N] with N at least 1", got=scores)
@@ -108,4 +109,5 @@ def wilson_interval(successes: int, trials: int, *, z: float = 1.96) -> tuple[fl
     require(z > 0, where, "z", expected="above 0", got=z)
     root = math.sqrt(successes * (trials - successes) / trials + z * z / 4)
     middle = successes + z * z / 2
-    return (middle - z * root) / (trials + z * z), (middle + z * root) / (trials + z * z)
+    low, high = ((middle + side * root) / (trials + z * z) for side in (-z, z))
+    return max(0.0, low), min(1.0, high)  # s = 0 and s = n give 0 and 1 but for rounding

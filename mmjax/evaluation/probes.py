@@ -5,6 +5,7 @@ Source: Alain & Bengio (2017), "Understanding intermediate layers using linear c
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from mmjax.checks import require, require_type
@@ -31,14 +32,16 @@ def fit_probe(x: np.ndarray, labels: np.ndarray, *, ridge: float = 1e-2) -> Prob
     arrays that do not fit or a ridge that is not above 0.
     """
     where = "fit_probe"
-    fits = x.ndim == 2 and np.issubdtype(x.dtype, np.floating)
+    fits = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.floating)
     require_type(fits, where, "x", expected="a floating-point array [N, E]", got=x)
+    expected = "[N, E] with N and E at least 1"
+    require(0 not in x.shape, where, "x", expected=expected, got=x)
     whole = np.issubdtype(labels.dtype, np.integer) and labels.shape == (len(x),)
     require_type(whole, where, "labels", expected=f"whole numbers [{len(x)}]", got=labels)
     require(labels.min() >= 0, where, "labels", expected="at least 0", got=labels.min())
     require(ridge > 0, where, "ridge", expected="above 0", got=ridge)
     x = x.astype(np.float64)
-    y = np.eye(labels.max() + 1)[labels]
+    y = np.eye(int(labels.max()) + 1)[labels]  # int: 255 + 1 has no room in a uint8
     centre, offset = x.mean(axis=0), y.mean(axis=0)
     inside, target = x - centre, y - offset
     scatter = inside.T @ inside / len(x)

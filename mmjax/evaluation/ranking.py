@@ -11,6 +11,7 @@ Sources: Järvelin & Kekäläinen (2002), "Cumulated gain-based evaluation of IR
 of tied scores".
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from mmjax.checks import require, require_type
@@ -73,7 +74,7 @@ def _expected_sum(scores, gains, weights) -> np.ndarray:
 
 def _checked(scores, gains, k, where, name="gains") -> tuple[np.ndarray, np.ndarray]:
     scores, gains = np.asarray(scores), np.asarray(gains)
-    is_float = np.issubdtype(scores.dtype, np.floating)
+    is_float = jnp.issubdtype(scores.dtype, jnp.floating)  # bfloat16 too
     require_type(is_float, where, "scores", expected="floating-point [N, M]", got=scores)
     fits = scores.ndim == 2 and 0 not in scores.shape
     require(fits, where, "scores", expected="[N, M] with N and M at least 1", got=scores)
@@ -83,4 +84,4 @@ def _checked(scores, gains, k, where, name="gains") -> tuple[np.ndarray, np.ndar
     require(ok, where, name, expected="finite numbers, at least 0", got="others")
     ok, expected = 1 <= k <= scores.shape[1], f"from 1 to {scores.shape[1]}"
     require(ok, where, "k", expected=expected, got=k)
-    return scores, gains
+    return scores.astype(np.float64), gains

@@ -7,6 +7,7 @@ expected of any.
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 
 from mmjax.checks import require, require_type
@@ -102,7 +103,7 @@ def _hit(places: int, right: int, wrong: int) -> float:
 def _checked(scores, query_groups, candidate_groups, where) -> tuple[np.ndarray, np.ndarray]:
     """The scores and right bool [N, M], True where query and candidate are of one group."""
     scores = np.asarray(scores)
-    is_float = np.issubdtype(scores.dtype, np.floating)
+    is_float = jnp.issubdtype(scores.dtype, jnp.floating)  # bfloat16 too
     require_type(is_float, where, "scores", expected="floating-point [N, M]", got=scores)
     fits = scores.ndim == 2 and 0 not in scores.shape
     require(fits, where, "scores", expected="[N, M] with N and M at least 1", got=scores)
@@ -119,4 +120,4 @@ def _checked(scores, query_groups, candidate_groups, where) -> tuple[np.ndarray,
     alone = np.flatnonzero(~right.any(axis=1)).tolist()
     expected = "a candidate in the group of every query"
     require(not alone, where, "candidate_groups", expected=expected, got=f"none for {alone[:10]}")
-    return scores, right
+    return scores.astype(np.float64), right

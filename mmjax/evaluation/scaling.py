@@ -51,7 +51,7 @@ def fit_scaling_law(parameters, tokens, losses, *, delta: float = HUBER) -> Scal
     as three points of a curve are needed for its exponent.
     Raises ValueError for others.
     """
-    x, y = _check(parameters, tokens, losses, delta)
+    x, y = _check("fit_scaling_law", parameters, tokens, losses, delta)
     return _law(_search(x, y[None], np.ones((1, len(y))), delta)[0])
 
 
@@ -66,7 +66,7 @@ def bootstrap_scaling_law(
     """
     where = "bootstrap_scaling_law"
     require(samples >= 1, where, "samples", expected="at least 1", got=samples)
-    x, y = _check(parameters, tokens, losses, delta)
+    x, y = _check(where, parameters, tokens, losses, delta)
     rng, weights = np.random.default_rng(seed), []
     while len(weights) < samples:
         rows = rng.integers(len(y), size=len(y))
@@ -87,8 +87,8 @@ def _law(theta: np.ndarray) -> ScalingLaw:
     return ScalingLaw(np.exp(e), np.exp(a), alpha, np.exp(b), beta)
 
 
-def _check(parameters, tokens, losses, delta):
-    where, arrays = "fit_scaling_law", {}
+def _check(where, parameters, tokens, losses, delta):
+    arrays = {}
     for name, values in (("parameters", parameters), ("tokens", tokens), ("losses", losses)):
         values = arrays[name] = np.asarray(values, np.float64)
         ok = values.ndim == 1 and len(values) >= 6 and bool((values > 0).all())

@@ -1,6 +1,7 @@
 """Section 6.1: losses by group, the best answer without an image, scaling laws, experts."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -52,5 +53,5 @@ def load_balance(probabilities, k=1):
 
 
 def capacity(tokens, experts, k, factor):
-    """⌈factor k N / X⌉, at most N (6.1.20)."""
-    return min(tokens, math.ceil(factor * k * tokens / experts))
+    """⌈factor k N / X⌉, at most N (6.1.20), in fractions: 1.1 · 10 is 11."""
+    return min(tokens, math.ceil(Fraction(str(factor)) * k * tokens / experts))

@@ -94,10 +94,13 @@ class FrameSelector(nnx.Module):
         return self.with_scores(frames, sound)[0]
 
     def with_scores(self, frames: Array, sound: Array) -> tuple[Array, Array]:
-        """The logits [B, C] and the scores s [B, T]; the importance is softmax(s)."""
+        """The logits [B, C] and the scores s [B, T]; the importance is softmax(s).
+
+        Logits in the dtype of the parameters, scores in at least float32.
+        """
         h = self.encode(frames, sound)
         pooled, scores = attention_pooling(h, self.query[...][0])
-        return self.head(pooled), scores
+        return self.head(pooled.astype(h.dtype)), scores
 
     def encode(self, frames: Array, sound: Array) -> Array:
         """What happens at each frame: [B, T, M].

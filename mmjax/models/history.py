@@ -74,18 +74,28 @@ class IdentityRecommender(nnx.Module):
         self.recommender = HistoryRecommender(features, width, rngs=rngs)
 
     def __call__(self, histories: Array, numbers: Array) -> Array:
-        """Scores from numbers of products: histories int [B, H], numbers int [N] → [B, N]."""
+        """Scores from numbers of products: histories int [B, H], numbers int [N] → [B, N].
+
+        Raises TypeError or ValueError for arrays that do not fit, and ValueError for a number that
+        no product has. Inside `jit`, where numbers are not known, the scores of such are NaN.
+        """
+        where = "IdentityRecommender"
         for name, x, rank in (("histories", histories, 2), ("numbers", numbers, 1)):
             is_whole = jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == rank
             expected = f"whole numbers of rank {rank}"
-            require_type(is_whole, "IdentityRecommender", name, expected=expected, got=x)
+            require_type(is_whole, where, name, expected=expected, got=x)
+            require(0 not in x.shape, where, name, expected="at least one number", got=x)
             if not isinstance(x, jax.core.Tracer):
-                inside = bool((np.asarray(x) >= 0).all() and (np.asarray(x) < self.number).all())
+                first, last = np.asarray(x).min(), np.asarray(x).max()
+                inside = 0 <= first and last < self.number
                 expected = f"at least 0 and below the number of products {self.number}"
-                got = f"{x.min()} to {x.max()}"
-                require(inside, "IdentityRecommender", name, expected=expected, got=got)
-        table = self.table[...]
-        return self.recommender(table[histories], table[numbers])
+                require(inside, where, name, expected=expected, got=f"{first} to {last}")
+        return self.recommender(self._rows(histories), self._rows(numbers))
+
+    def _rows(self, x: Array) -> Array:
+        """The vectors of products, NaN for a number that no product has."""
+        rows = self.table[...].at[x]
+        return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
 
 
 def _two(layers, x: Array) -> Array:

@@ -93,13 +93,19 @@ class Answerer(nnx.Module):
         *,
         image_mask: Array | None = None,
     ) -> Array:
-        """question_mask bool [B, Q]: True = a word. image_mask bool [B, S]: all where not given."""
+        """question_mask bool [B, Q]: True = a word. image_mask bool [B, S]: all where not given.
+
+        Question and answer are whole numbers of any width.
+        """
         image = self.project(tokens) + self.places[...][None]
         sizes = (("question", question, "question_length"), ("answer", answer, "answer_length"))
         for name, words, length in sizes:
             shape = (len(image), getattr(self.config, length))
             fits, expected = words.shape == shape, f"int {list(shape)}"
             require(fits, "Answerer", name, expected=expected, got=words)
+            is_whole = jnp.issubdtype(words.dtype, jnp.integer)
+            require_type(is_whole, "Answerer", name, expected=expected, got=words)
+        question, answer = (words.astype(jnp.int32) for words in (question, answer))
         image_mask = check_mask(image_mask, tokens, "Answerer")
         question_mask = check_mask(question_mask, question, "Answerer")
         words, answer_mask = self.text(jnp.concatenate([question, answer], axis=1), None)

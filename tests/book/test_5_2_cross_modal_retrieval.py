@@ -16,6 +16,7 @@ from mmjax import formulas
 from mmjax.data import scenes as world
 from mmjax.evaluation import (
     chance_recall_at_k,
+    median_rank,
     rank_in_groups,
     recall_by_lot,
     recall_in_groups,
@@ -64,6 +65,11 @@ def test_rank_and_recall_of_groups():
     for K in (1, 5, 10):
         expected = sum(rank <= K for rank in ranks) / 7
         assert recall_in_groups(scores, queries, candidates, K) == pytest.approx(expected)
+    # The package's median is for one right candidate a query: the first right one, alone.
+    alone = [np.flatnonzero(own)[scores[n][own].argmax()] for n, own in enumerate(right)]
+    others = np.where(right, -np.inf, scores)
+    others[np.arange(7), alone] = scores[np.arange(7), alone]
+    assert median_rank(others, np.array(alone)) == np.median(ranks) == sorted(ranks)[3]
 
 
 @pytest.mark.equation("5.2.5")

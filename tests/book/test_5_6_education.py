@@ -434,3 +434,18 @@ def test_what_filters_a_voice_goes_with_the_mean_of_its_logarithm():
     left = without_voice_mean(np.log(np.abs(throat * spectrum) ** 2))
     right = np.log(np.abs(spectrum) ** 2)
     close(left, right - right.mean(axis=1, keepdims=True))
+
+
+@pytest.mark.equation("5.6.2")
+def test_sessions_are_drawn_from_the_product():
+    """Two steps, states and answers: 4 · 4 · 4 · 2 · 2 cells, each counted against its product."""
+    n, A = 20_000, tables.TRANSITION
+    many = world.run_sessions(world.draw_learners(n, seed=1), 2, seed=2)
+    right = tables.CORRECT.T  # [a, s]
+    answer = np.stack([1 - right, right], axis=-1)
+    # The exercises a and b are drawn evenly of three each.
+    product = np.einsum("i,aij,ajy,bjk,bkz->ijykz", tables.START, A, answer, A, answer) / 9
+    counted = np.zeros(product.shape)
+    (s1, s2), (y1, y2) = many.states.T, many.correct.T.astype(int)
+    np.add.at(counted, (many.before, s1, y1, s2, y2), 1 / n)
+    assert (np.abs(counted - product) / np.sqrt(product / n + 1 / n**2)).max() < 5

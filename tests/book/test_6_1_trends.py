@@ -16,8 +16,9 @@ from mmjax.evaluation.probes import fit_probe
 from mmjax.evaluation.scaling import _predict
 from mmjax.losses import clip_loss, next_token_loss, sigmoid_loss
 from mmjax.measure import matrix_flops
-from mmjax.models.mixture import MixtureMLP, balance_loss, expert_capacity, route
+from mmjax.models.mixture import MixtureMLP
 from mmjax.models.projector import Answerer, AnswererConfig
+from mmjax.models.routing import balance_loss, expert_capacity, route
 
 LAW = ScalingLaw(0.7, 11.0, 0.37, 23.0, 0.29)
 
@@ -263,10 +264,10 @@ def test_the_mixture_is_a_loop_over_tokens_and_experts(x64, layer, k):
     model.k = k
     x = np.random.default_rng(12).normal(size=(2, 11, 5))
     y, routing = nnx.jit(lambda m, x: m(x))(model, jnp.array(x))
-    w1, b1 = (np.asarray(p[...]) for p in (model.expand, model.expand_bias))
-    w2, b2 = (np.asarray(p[...]) for p in (model.contract, model.contract_bias))
+    w1, b1 = (np.asarray(p[...]) for p in (model.expand.kernel, model.expand.bias))
+    w2, b2 = (np.asarray(p[...]) for p in (model.contract.kernel, model.contract.bias))
     experts = [lambda v, e=e: formulas.gelu(v @ w1[e] + b1[e]) @ w2[e] + b2[e] for e in range(3)]
-    router = np.asarray(model.router[...])
+    router = np.asarray(model.router.kernel[...])
     expected, gates = formulas.mixture_of_experts(x.reshape(22, 5), router, experts, k)
     np.testing.assert_allclose(np.asarray(y).reshape(22, 5), expected, atol=1e-12)
     np.testing.assert_allclose(routing.gates, gates, atol=1e-12)

@@ -35,6 +35,7 @@ def test_the_same_seed_gives_the_same_and_another_another():
         assert (first == again).all() and (first != other).any()
 
 
+@pytest.mark.equation("5.4.2")
 def test_pictures_have_the_mean_and_the_covariance_of_the_model():
     """One state 3,000 times: mean a m, variance σ² + τ² m², and light common to all pixels."""
     state = int(shop.state_of(category=3, colour=1, pattern=1, material=0))
@@ -156,6 +157,7 @@ WRONG = {
     "colours": lambda: shop.but_colour(ONE, np.array([4])),
     "wish_posteriors": lambda: shop.expected_gains(np.zeros((1, 3)), ONE),
     "attribute": lambda: shop.best_accuracy(ONE, np.array([0]), "size"),
+    "posteriors": lambda: shop.best_accuracy(np.ones((0, 144)), np.zeros(0, int), "colour"),
     "exponent": lambda: shop.exposures(3, seed=0, exponent=-1),
     "exposure": lambda: shop.purchase_probabilities(ONE, np.zeros(1)),
     "product_posteriors": lambda: shop.purchase_probabilities(np.zeros((1, 3)), np.ones(1)),
@@ -168,6 +170,11 @@ WRONG = {
 def test_wrong_arguments_are_named(name):
     with pytest.raises(ValueError, match=f"argument '{name}'"):
         WRONG[name]()
+
+
+def test_an_accuracy_needs_as_many_states_as_posteriors():
+    with pytest.raises(ValueError, match=r"best_accuracy: argument 'states': expected \[2\]"):
+        shop.best_accuracy(np.ones((2, 144)), np.array([0]), "colour")
 
 
 def test_numbers_of_states_are_whole():

@@ -29,7 +29,8 @@ TABLE = np.random.default_rng(0).normal(size=(STATES, V)) * 1.5
 def step(token, state):
     """A language whose next word depends on the row and on all words so far."""
     state = (state * 31 + token * 7 + 1) % STATES
-    return jnp.asarray(TABLE, jnp.float32)[state], state
+    # float64 under `x64`. Without "float", jit would take the constant of a run in float32 again.
+    return jnp.asarray(TABLE, float)[state], state
 
 
 def log_p(row, words):
@@ -126,7 +127,7 @@ LOGITS = np.random.default_rng(1).normal(size=(40, 9)) * 2
 
 
 @pytest.mark.equation("5.1.12")
-def test_top_k_keeps_the_right_set():
+def test_top_k_keeps_the_right_set(x64):
     tied = np.array([[1.0, 3, 3, 2, 2, 0, 0, 0, 0]])
     for row in (*LOGITS, *tied):
         for k in (1, 2, 4, 9, 20):
@@ -168,15 +169,15 @@ def test_tokens_are_drawn_as_often_as_they_should(sampling):
 
 @pytest.mark.equation("5.1.14", "5.1.15")
 @pytest.mark.parametrize("alpha", [0.0, 0.7, 3.0])
-def test_a_beam_as_wide_as_the_language_finds_the_best_text(alpha):
+def test_a_beam_as_wide_as_the_language_finds_the_best_text(x64, alpha):
     out = beams_of(5, 200, alpha)(BEGIN)  # 4 tokens: 3^4 + 3^3 + … texts
     for row in range(ROWS):
         best, total = formulas.best_text(functools.partial(log_p, row), WORDS, END, 4, alpha)
         assert text_of(out.tokens[row, 0]) == best
-        np.testing.assert_allclose(out.log_probability[row, 0], total, rtol=1e-4)
+        np.testing.assert_allclose(out.log_probability[row, 0], total, rtol=1e-12)
     for words in (1, 4, 10):
         wanted = formulas.length_penalty(words, alpha)
-        np.testing.assert_allclose(length_penalty(jnp.float32(words), alpha), wanted, rtol=1e-5)
+        np.testing.assert_allclose(length_penalty(jnp.float64(words), alpha), wanted, rtol=1e-14)
 
 
 def test_a_long_penalty_prefers_long_texts():
@@ -202,13 +203,13 @@ def plain_beam_search(row, length, beams, alpha):
 
 @pytest.mark.equation("5.1.16")
 @pytest.mark.parametrize(("beams", "alpha"), [(3, 0.0), (3, 1.0)])
-def test_a_narrow_beam_keeps_what_it_should(beams, alpha):
+def test_a_narrow_beam_keeps_what_it_should(x64, beams, alpha):
     out = beams_of(9, beams, alpha)(BEGIN)
     for row in range(ROWS):
         wanted = plain_beam_search(row, 9, beams, alpha)
         assert [text_of(tokens) for tokens in out.tokens[row]] == [words for words, _ in wanted]
         totals = [total for _, total in wanted]
-        np.testing.assert_allclose(out.log_probability[row], totals, rtol=1e-4)
+        np.testing.assert_allclose(out.log_probability[row], totals, rtol=1e-12)
 
 
 def test_beams_without_a_text_are_padding_and_count_as_ended():

@@ -1,5 +1,6 @@
 """Discrimination, calibration, decisions and attribution: scikit-learn, properties, errors."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -75,6 +76,19 @@ def test_wilson_covers_as_often_as_it_says(share, trials):
     assert 0.92 < covered < 0.985
 
 
+def test_wilson_stays_inside():
+    ends = [
+        wilson_interval(s, n, z=z) for n in range(1, 101) for s in (0, n) for z in (1.96, 2.576)
+    ]
+    assert all(0 <= low < high <= 1 for low, high in ends)
+
+
+def test_bfloat16_scores_are_taken():
+    p, y = forecasts(5, 101, 1)
+    narrow = jnp.asarray(p, jnp.bfloat16)
+    assert auc(narrow, y) == auc(np.asarray(narrow, np.float64), y)
+
+
 def test_bins_are_closed_above_and_empty_ones_are_left_out():
     p, y = np.array([0.0, 0.2, 0.2000001, 0.95, 1.0]), np.array([0, 1, 0, 1, 1])
     bins = reliability_bins(p, y, bins=5)
@@ -109,6 +123,15 @@ def test_the_best_threshold_is_the_best_of_all():
     theirs = formulas.decision_cost(p, y, t, 2.0, 7.0)
     np.testing.assert_allclose(expected_cost(p, y, t, **costs), theirs)
     assert best_threshold(p, np.zeros(97, int), **costs) == np.inf
+
+
+def test_of_equal_thresholds_the_lowest_is_taken():
+    """From 0.2 on three alarms are false, from 0.6 on one ill patient is missed: 0.3 either way."""
+    p, y = np.array([0.2, 0.4, 0.4, 0.4, 0.6]), np.array([1, 0, 0, 0, 1])
+    assert 3 * 0.1 > 0.3  # by rounding, which is no reason
+    assert best_threshold(p, y, false_positive=0.1, false_negative=0.3) == 0.2
+    sure = np.array([0.2, 0.7, 0.9])
+    assert best_threshold(sure, np.array([0, 1, 1]), false_positive=1, false_negative=1) == 0.7
 
 
 def test_a_calibrated_forecast_needs_no_search():
@@ -161,6 +184,7 @@ P, Y = np.array([0.1, 0.9]), np.array([0, 1])
         (lambda: auc(P, np.array([1, 1])), ValueError, "'labels': expected at least one 0"),
         (lambda: auc(P[:1], Y), ValueError, "'labels'"),
         (lambda: auc(np.array([0.1, np.nan]), Y), ValueError, "'scores': expected no NaN"),
+        (lambda: auc(np.array([True, False]), Y), TypeError, "'scores': expected numbers"),
         (lambda: auc(np.array(["a", "b"]), Y), TypeError, "'scores'"),
         (lambda: roc_curve(P[None], Y), ValueError, "'scores'"),
         (lambda: sensitivity_specificity(P, Y), TypeError, "'positive': expected bool"),

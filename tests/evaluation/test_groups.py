@@ -1,5 +1,6 @@
 """Groups and probes: intervals that cover, rates that are empty, and clear errors."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -57,6 +58,15 @@ def test_a_probe_finds_what_is_linear_and_no_more():
     assert found[0] > 0.85 and found[1] < 0.65
 
 
+def test_a_probe_takes_narrow_numbers():
+    x = np.random.default_rng(0).normal(size=(7, 3))
+    labels = np.array([0, 255, 255, 0, 3, 0, 255], np.uint8)
+    assert fit_probe(x, labels)(x).shape == (7, 256)
+    narrow = jnp.asarray(x, jnp.bfloat16)
+    wanted = fit_probe(np.asarray(narrow, np.float64), labels)
+    np.testing.assert_array_equal(fit_probe(np.asarray(narrow), labels).weights, wanted.weights)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -89,6 +99,7 @@ def test_a_probe_finds_what_is_linear_and_no_more():
         (lambda: fit_probe(RIGHT, GROUPS), TypeError, "'x': expected a floating-point"),
         (lambda: fit_probe(RIGHT * 1.0, GROUPS[:2]), TypeError, "'labels': expected whole numbers"),
         (lambda: fit_probe(RIGHT * 1.0, GROUPS, ridge=0), ValueError, "'ridge': expected above 0"),
+        (lambda: fit_probe(np.ones((0, 3)), GROUPS[:0]), ValueError, "'x': expected .* at least 1"),
         (lambda: without_session_mean(np.zeros((3, 1, 2))), ValueError, "T at least 2"),
     ],
 )

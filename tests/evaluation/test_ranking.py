@@ -1,5 +1,6 @@
 """DCG, NDCG and recall with several right answers: formulas, ties, a peer, wrong arguments."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -61,6 +62,13 @@ def test_the_order_of_the_candidates_changes_nothing():
     order = np.random.default_rng(7).permutation(7)
     moved = dcg_at_k(scores[:, order], gains[:, order], 4)
     np.testing.assert_allclose(moved, dcg_at_k(scores, gains, 4))
+
+
+def test_bfloat16_scores_are_taken():
+    scores, gains = draw(8, 11)  # whole numbers up to 10 are exact
+    narrow = jnp.asarray(scores, jnp.bfloat16)
+    for metric, right in ((ndcg_at_k, gains), (relevant_recall_at_k, gains > 0)):
+        np.testing.assert_array_equal(metric(narrow, right, 3), metric(scores, right, 3))
 
 
 def test_nothing_to_find_is_nan_and_no_warning():

@@ -1,5 +1,6 @@
 """Ranks with several right answers: a literal oracle, a slow sort, lots drawn, both tie rules."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -39,6 +40,14 @@ def test_rank_is_the_formula_and_the_slow_sort(values):
     ranks = rank_in_groups(scores, queries, candidates).tolist()
     assert ranks == [formulas.rank_in_group(*pair) for pair in zip(scores, right, strict=True)]
     assert ranks == [slow_rank(*pair) for pair in zip(scores, right, strict=True)]
+
+
+def test_bfloat16_scores_are_taken():
+    scores, *groups = draw(2)
+    narrow = jnp.asarray(scores, jnp.bfloat16)
+    np.testing.assert_array_equal(rank_in_groups(narrow, *groups), rank_in_groups(scores, *groups))
+    by_lot = [recall_by_lot(x, *groups, 3, tolerance=1e-6) for x in (narrow, scores)]
+    assert by_lot[0] == by_lot[1]
 
 
 def test_rank_by_hand():

@@ -1,5 +1,7 @@
 """Scaling laws: known exponents are found again, outliers do not rule, and the spread is honest."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,10 @@ def test_bad_runs_are_named(arguments, words):
 def test_a_bad_number_of_samples_is_named():
     with pytest.raises(ValueError, match="'samples'"):
         bootstrap_scaling_law(N, D, LAW.loss(N, D), samples=0, seed=0)
+
+
+def test_an_error_names_the_function_that_was_called():
+    for fit in (fit_scaling_law, partial(bootstrap_scaling_law, samples=2, seed=0)):
+        name = getattr(fit, "func", fit).__name__
+        with pytest.raises(ValueError, match=f"^{name}: argument 'losses'"):
+            fit(N, D, -N)

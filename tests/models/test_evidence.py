@@ -118,6 +118,23 @@ def test_identities_are_rows_of_a_table():
     assert set(np.flatnonzero(gradient.any(1))) == {0, 4, 10}  # a cold product learns nothing
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int32])
+def test_a_number_that_no_product_has_is_nan_inside_jit(dtype):
+    model = IdentityRecommender(131, 5, width=7, rngs=nnx.Rngs(3))
+    wrong = 200 if dtype == jnp.uint8 else -1
+    histories = jnp.asarray([[0, 4], [wrong, 4], [7, 3]], dtype)
+    numbers = jnp.asarray([0, 127, wrong], dtype)
+    scores = run(model, histories, numbers)
+    unknown = np.zeros((3, 3), bool)
+    unknown[1], unknown[:, 2] = True, True
+    np.testing.assert_array_equal(np.isnan(scores), unknown)
+    for bad in ((histories, numbers[:2]), (histories[::2], numbers)):
+        with pytest.raises(
+            ValueError, match=f"expected at least 0 and below .* 131, got .*{wrong}"
+        ):
+            model(*bad)
+
+
 def test_errors_of_the_recommenders(recommender):
     histories, vectors = (jnp.asarray(x) for x in draw())
     with pytest.raises(ValueError, match="'histories'.*E = 5"):
@@ -133,3 +150,7 @@ def test_errors_of_the_recommenders(recommender):
     model = IdentityRecommender(3, 5, width=7, rngs=nnx.Rngs(0))
     with pytest.raises(TypeError, match="'histories'.*whole numbers"):
         model(jnp.zeros((2, 2)), jnp.arange(3))
+    with pytest.raises(ValueError, match="'histories': expected at least one number"):
+        model(jnp.zeros((2, 0), int), jnp.arange(3))
+    with pytest.raises(ValueError, match="'numbers': expected at least one number"):
+        model(jnp.zeros((2, 1), int), jnp.arange(0))

@@ -108,6 +108,17 @@ def test_the_loss_and_what_it_does_to_the_importance(x64):
     np.testing.assert_allclose(jax.grad(loss)(jnp.asarray(s)), expected, rtol=1e-10, atol=1e-14)
 
 
+def test_bfloat16_parameters_take_bfloat16_clips():
+    model = FrameSelector(CONFIG, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(model)
+    narrow = nnx.merge(graph, jax.tree.map(lambda p: p.astype(jnp.bfloat16), state))
+    clips = [x.astype(jnp.float32) for x in draw()]
+    run = nnx.jit(lambda model, *clips: model.with_scores(*clips))
+    logits, scores = run(narrow, *(x.astype(jnp.bfloat16) for x in clips))
+    assert logits.dtype == jnp.bfloat16 and scores.dtype == jnp.float32
+    np.testing.assert_allclose(logits.astype(jnp.float32), run(model, *clips)[0], atol=0.1)
+
+
 def test_the_loss_is_a_mean_and_takes_any_logit():
     z = jnp.asarray([[1e4, -1e4], [0.0, 0.0]], jnp.float32)
     y = jnp.asarray([[True, False], [True, False]])

@@ -8,14 +8,9 @@ from flax import nnx
 
 from mmjax import formulas
 from mmjax.attention import TransformerConfig
-from mmjax.models.mixture import (
-    MixtureMLP,
-    balance_loss,
-    expert_capacity,
-    mixture,
-    mixture_sparse,
-    route,
-)
+from mmjax.models.mixture import MixtureMLP, mixture, mixture_sparse
+from mmjax.models.routing import balance_loss, route
+from mmjax.training.optimizer import kernels_only
 
 M, F, X, N = 5, 7, 3, 23
 CONFIG = TransformerConfig(layers=1, width=M, heads=1, hidden=F)
@@ -38,12 +33,23 @@ def logits(seed=2, experts=X):
 def test_one_expert_is_the_mlp_of_a_block():
     mlp = CONFIG.mlp(rngs=nnx.Rngs(3))
     one = MixtureMLP(CONFIG, 1, rngs=nnx.Rngs(4))
-    one.expand[...] = mlp.expand.kernel[...][None]
-    one.contract[...] = mlp.contract.kernel[...][None]
+    one.expand.kernel[...] = mlp.expand.kernel[...][None]
+    one.contract.kernel[...] = mlp.contract.kernel[...][None]
     x = tokens()[None]
     y, routing = nnx.jit(lambda m, x: m(x))(one, x)
     np.testing.assert_allclose(y, mlp(x), atol=1e-6)
     np.testing.assert_array_equal(routing.gates, 1)
+
+
+def test_optimizers_know_the_kernels_of_router_and_experts():
+    """All three are linear maps: they decay, and Muon moves them, as in the MLP and the heads."""
+    made = nnx.eval_shape(lambda: MixtureMLP(CONFIG, X, rngs=nnx.Rngs(0)))
+    parameters = nnx.to_pure_dict(nnx.state(made, nnx.Param))
+    maps = {"kernel": True, "bias": False}
+    wanted = {"router": {"kernel": True}, "expand": maps, "contract": maps}
+    assert kernels_only(parameters) == wanted
+    shapes = {name: part["kernel"].shape for name, part in parameters.items()}
+    assert shapes == {"router": (M, X), "expand": (X, M, F), "contract": (X, F, M)}
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -77,27 +83,21 @@ def test_a_token_without_room_is_dropped_and_the_first_ones_stay():
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_padding_is_sent_nowhere_and_takes_no_room(k):
-    real = jnp.asarray(np.arange(N) % 3 > 0)
-    routing = route(logits(), k, capacity=5, real=real)
-    assert not routing.chosen[~real].any() and (routing.gates[~real] == 0).all()
-    alone = route(logits()[real], k, capacity=5)
-    for name in ("chosen", "kept", "gates"):
-        np.testing.assert_array_equal(getattr(routing, name)[real], getattr(alone, name))
-    np.testing.assert_allclose(balance_loss(routing), balance_loss(alone), rtol=1e-6)
+@pytest.mark.parametrize("factor", [None, 1.5])
+def test_a_layer_does_not_look_at_padding(factor):
+    layer = MixtureMLP(CONFIG, X, 2, capacity_factor=factor, rngs=nnx.Rngs(5))
+    real = jnp.asarray(np.arange(N) % 3 > 0)[None]
 
+    @nnx.jit
+    def run(layer, x):
+        loss = lambda layer: (layer(x, real)[0] ** 2).sum() + balance_loss(layer(x, real)[1])  # noqa: E731
+        return layer(x, real)[0], nnx.grad(loss)(layer)
 
-def test_exactly_k_experts_are_chosen_where_all_are_equal():
-    chosen = np.asarray(route(jnp.zeros((N, X)), 2).chosen)
-    np.testing.assert_array_equal(chosen, np.tile([True, True, False], (N, 1)))
-
-
-def test_the_balance_loss_pulls_the_router_towards_an_even_spread():
-    z = logits() + jnp.array([[1.5, 0, 0]])
-    slope = jax.grad(lambda z: balance_loss(route(z, 1)))(z)
-    better = z - 20 * slope
-    assert balance_loss(route(better, 1)) < balance_loss(route(z, 1))
+    x = tokens()[None]
+    wanted, found = run(layer, x), run(layer, x.at[~real].set(jnp.nan))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (found[0][~real] == 0).all()
 
 
 @pytest.mark.parametrize("factor", [None, 1.25])
@@ -105,8 +105,7 @@ def test_the_layer_is_its_functions(factor):
     layer = MixtureMLP(CONFIG, X, 2, capacity_factor=factor, rngs=nnx.Rngs(5))
     x = tokens().reshape(1, N, M)
     y, routing = layer(x)
-    expand = layer.expand[...], layer.expand_bias[...]
-    contract = layer.contract[...], layer.contract_bias[...]
+    expand, contract = ((p.kernel[...], p.bias[...]) for p in (layer.expand, layer.contract))
     expected = mixture(x[0], routing.gates, expand, contract)
     np.testing.assert_allclose(y[0], expected, atol=1e-5)
     room = N if factor is None else formulas.capacity(N, X, 2, factor)
@@ -116,11 +115,6 @@ def test_the_layer_is_its_functions(factor):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: route(jnp.zeros((2, 3), int), 1), TypeError, "'logits'"),
-        (lambda: route(jnp.zeros((2, 3, 4)), 1), ValueError, "'logits'"),
-        (lambda: route(jnp.zeros((2, 3)), 4), ValueError, "'k': expected from 1 to 3, got 4"),
-        (lambda: route(jnp.zeros((2, 3)), 1, capacity=0), ValueError, "'capacity'"),
-        (lambda: route(jnp.zeros((2, 3)), 1, real=jnp.ones(3, bool)), ValueError, "'real'"),
         (lambda: MixtureMLP(CONFIG, 0, rngs=nnx.Rngs(0)), ValueError, "'experts'"),
         (lambda: MixtureMLP(CONFIG, 2, 3, rngs=nnx.Rngs(0)), ValueError, "'k'"),
         (
@@ -138,8 +132,13 @@ def test_the_layer_is_its_functions(factor):
             TypeError,
             "'x'",
         ),
-        (lambda: expert_capacity(0, 1, 1, 1.0), ValueError, "'tokens'"),
-        (lambda: expert_capacity(3, 1, 1, 0), ValueError, "'factor'"),
+        (
+            lambda: MixtureMLP(CONFIG, 2, rngs=nnx.Rngs(0))(
+                jnp.zeros((2, N, M)), jnp.ones((N, 2), bool)
+            ),
+            ValueError,
+            r"MixtureMLP: argument 'real': expected bool \[2, 23\]",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, words):

@@ -76,6 +76,11 @@ def test_image_tokens_know_their_places(model, batch):
     assert np.abs(run(model, batch) - run(model, turned)).max() > 1e-3
 
 
+def test_words_may_be_of_two_widths(model, batch):
+    narrow = batch | {"question": batch["question"].astype(jnp.int8)}
+    np.testing.assert_array_equal(run(model, narrow), run(model, batch))
+
+
 def test_greedy_answers_are_those_of_a_loop(model, batch):
     inputs = [batch[name] for name in ("tokens", "question", "question_mask")]
     got = np.asarray(nnx.jit(answer_greedily)(model, *inputs))
@@ -132,6 +137,7 @@ def test_the_encoder_is_no_part_of_the_model(model):
         ({"tokens": jnp.zeros((3, S, R), int)}, TypeError, "'tokens'"),
         ({"question": jnp.zeros((3, Q + 1), int)}, ValueError, "'question'"),
         ({"answer": jnp.zeros((2, A), int)}, ValueError, "'answer'"),
+        ({"question": jnp.zeros((3, Q))}, TypeError, r"'question': expected int \[3, 4\]"),
         ({"question_mask": jnp.ones((3, Q), int)}, TypeError, "'mask'"),
         ({"image_mask": jnp.ones((3, S + 1), bool)}, ValueError, "'mask'"),
     ],

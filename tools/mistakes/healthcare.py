@@ -99,8 +99,8 @@ HEALTHCARE_MISTAKES = [
     ),
     Mistake(
         "a downloaded set that nobody checks",
-        "mmjax/data/medmnist.py",
-        "if found != SETS[name].md5:",
+        "mmjax/data/published.py",
+        "if found != md5:",
         "if not found:",
         ("tests/data/test_medmnist.py::test_a_download_is_checked_and_kept",),
     ),

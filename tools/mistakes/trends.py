@@ -7,28 +7,28 @@ PAGE = "tests/book/test_6_1_trends.py"
 TREND_MISTAKES = [
     Mistake(
         "one expert a token with gates that sum to one",
-        "mmjax/models/mixture.py",
+        "mmjax/models/routing.py",
         "total = 1 if k == 1 else p.sum(",
         "total = p.sum(",
         (f"{PAGE}::test_the_mixture_is_a_loop_over_tokens_and_experts",),
     ),
     Mistake(
         "gates that are not normalised over the chosen experts",
-        "mmjax/models/mixture.py",
+        "mmjax/models/routing.py",
         "total = 1 if k == 1 else p.sum(axis=1, where=chosen, keepdims=True)",
         "total = p.sum(axis=1, keepdims=True)",
         (f"{PAGE}::test_the_mixture_is_a_loop_over_tokens_and_experts",),
     ),
     Mistake(
         "balance loss of the probabilities alone",
-        "mmjax/models/mixture.py",
+        "mmjax/models/routing.py",
         "return p.shape[1] * (share * mean).sum()",
         "return p.shape[1] * (mean * mean).sum()",
         (f"{PAGE}::test_the_balance_loss_and_its_gradient",),
     ),
     Mistake(
         "an expert with room for one token more",
-        "mmjax/models/mixture.py",
+        "mmjax/models/routing.py",
         "jnp.cumsum(chosen, axis=0) <= capacity",
         "jnp.cumsum(chosen, axis=0) - 1 <= capacity",
         (
@@ -37,10 +37,10 @@ TREND_MISTAKES = [
     ),
     Mistake(
         "padding that takes the room of real tokens",
-        "mmjax/models/mixture.py",
+        "mmjax/models/routing.py",
         "chosen = chosen & real[:, None]",
         "chosen = chosen",
-        ("tests/models/test_mixture.py::test_padding_is_sent_nowhere_and_takes_no_room",),
+        ("tests/models/test_routing.py::test_padding_is_sent_nowhere_and_takes_no_room",),
     ),
     Mistake(
         "image tokens without positions",

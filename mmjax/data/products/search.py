@@ -85,9 +85,18 @@ def expected_gains(wish_posteriors: np.ndarray, product_posteriors: np.ndarray) 
 
 
 def best_accuracy(posteriors: np.ndarray, states: np.ndarray, attribute: str) -> float:
-    """How often the most probable value of one attribute is the true one, as a share of 1."""
-    names = tuple(ATTRIBUTES)
-    require_one_of(attribute, names, "best_accuracy", "attribute")
+    """How often the most probable value of one attribute is the true one, as a share of 1.
+
+    posteriors [N, 144], states int [N]. Raises TypeError or ValueError for others, and ValueError
+    for an attribute that there is not.
+    """
+    where, names = "best_accuracy", tuple(ATTRIBUTES)
+    require_one_of(attribute, names, where, "attribute")
+    ok = posteriors.ndim == 2 and posteriors.shape[1] == STATES and len(posteriors) > 0
+    expected = f"[N, {STATES}] with N at least 1"
+    require(ok, where, "posteriors", expected=expected, got=posteriors)
+    states, shape = check_states(states, where), (len(posteriors),)
+    require(states.shape == shape, where, "states", expected=f"{list(shape)}", got=states)
     axes = tuple(1 + i for i, name in enumerate(names) if name != attribute)
     guess = posteriors.reshape(-1, *SHAPE).sum(axis=axes).argmax(axis=1)
     return float((guess == attributes_of(states)[attribute]).mean())

@@ -30,10 +30,11 @@ def bleu(
     where a k-gram's count is clipped at the most that a single reference has, c is the length of
     all candidates and r that of the closest references (the shorter of two equally close ones).
 
-    smoothing: "none" leaves p_k = 0 where nothing fits, and so every BLEU_n with n ≥ k is 0, as in
-    sacrebleu. "coco" adds 1e-15 to each numerator and 1e-9 to each denominator, as the COCO caption
-    evaluation does; then 0 becomes, for example, (p_1 p_2 p_3 · 1e-15/c_4)^(1/4), which is small
-    but not nothing. A corpus without a word scores 0.
+    smoothing: "none" leaves p_k = 0 where nothing fits, and so every BLEU_n with n ≥ k is 0, as
+    sacrebleu with smooth_method="none"; its default smooths. "coco" adds 1e-15 to each numerator
+    and 1e-9 to each denominator, as the COCO caption evaluation does; then 0 becomes, for example,
+    (p_1 p_2 p_3 · 1e-15/c_4)^(1/4), which is small but not nothing. A corpus without a word scores
+    0.
 
     Raises ValueError for `orders` below 1, another smoothing, or texts that `check_captions`
     refuses. Source: Papineni et al. (2002), section 2.3; unlike a mean over sentences, one short
