@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.mmjax-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup notebooks test lab book check refresh lock clean
+.PHONY: help setup notebooks test lab work grade book check refresh lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,14 @@ notebooks: $(READY)  ## run every notebook in order, then build the book from th
 test: $(READY)  ## run the tests (PYTEST_ARGS="-k masks" for some of them)
 	@$(RUN) -m pytest $(PYTEST_ARGS)
 
-lab: $(READY)  ## open the notebooks in Jupyter
-	@$(RUN) -m jupyterlab notebooks
+work: $(READY)  ## copy the notebooks to work/, for you to change; overwrites nothing
+	@$(RUN) -m tools.notebooks
+
+lab: work  ## open your copies of the notebooks in Jupyter
+	@$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/work
+
+grade: $(READY)  ## instructors: grade submitted notebooks (FILES="folder or files", GRADE_ARGS=--say)
+	@$(RUN) -m tools.grade $(GRADE_ARGS) $(FILES)
 
 book: $(READY)  ## build the book from the notebooks' latest outputs
 	@$(RUN) -m tools.build_book

@@ -1,5 +1,7 @@
 """What a notebook of the course must look like, and whether its outputs belong to its code.
 
+python -m tools.notebooks copies the notebooks to work/, where students change them.
+
 Nothing here starts a kernel. The runner stores a fingerprint in the notebook: a hash of its code
 and of the modules of mmjax that this code reaches. Where it differs, the outputs are stale.
 """
@@ -8,6 +10,7 @@ import ast
 import hashlib
 import io
 import re
+import shutil
 import tokenize
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from tools import imports
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "build" / "notebooks"
+WORK = ROOT / "work"  # as deep as notebooks/, so that the links of a copy lead to the same places
 
 RUN_TIME = re.compile(
     r"\*\*Run time:\*\*\D*?(\d+(?:\.\d+)?) ?(s|min)\b(?:.*?(\d+(?:\.\d+)?) ?(GB|MB))?"
@@ -39,8 +43,11 @@ ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 
 
 def find(names=(), folder: Path = NOTEBOOKS) -> list[Path]:
-    """Notebooks in the order of the course; `names` are beginnings of file names."""
-    paths = sorted(folder.glob("*.ipynb"))
+    """Notebooks in the order of the course; `names` are beginnings of file names.
+
+    Duplicates that Jupyter made, 4_1_...-Copy1.ipynb, are somebody's own and no part of it.
+    """
+    paths = [p for p in sorted(folder.glob("*.ipynb")) if not re.search(r"-Copy\d*$", p.stem)]
     for name in names:
         if not any(path.name.startswith(Path(name).name) for path in paths):
             raise SystemExit(
@@ -49,6 +56,16 @@ def find(names=(), folder: Path = NOTEBOOKS) -> list[Path]:
             )
     wanted = tuple(Path(name).name for name in names) or ("",)
     return [path for path in paths if path.name.startswith(wanted)]
+
+
+def copy_for_work(source: Path = NOTEBOOKS, work: Path = WORK) -> str:
+    """Copies the notebooks that work/ does not have yet, and says so; overwrites nothing."""
+    work.mkdir(exist_ok=True)
+    new = [path for path in find(folder=source) if not (work / path.name).exists()]
+    for path in new:
+        shutil.copyfile(path, work / path.name)
+    there = len(find(folder=source)) - len(new)
+    return f"{work.name}/: {len(new)} notebooks copied, {there} were there and stay as they are."
 
 
 def read(path: Path):
@@ -167,3 +184,7 @@ def _bare(source: str) -> str:
                 first, last = body[0].lineno, body[0].end_lineno
                 lines[first - 1 : last] = [""] * (last - first + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+if __name__ == "__main__":
+    print(copy_for_work())

@@ -2,47 +2,32 @@
 
 The cells are taken from the notebook by their tags: "setup" (imports and what the checks need),
 "exercise" (the blank) and "check". So a check that drifts from its exercise, or a solution from its
-check, is noticed.
+check, is noticed. The grader runs them in the same way.
 """
-
-import importlib.util
-import json
-from pathlib import Path
 
 import jax
 import matplotlib as mpl
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import grade
 
 
-class Exercises:
+class Exercises(grade.Exercises):
     """The tagged cells of one notebook in a namespace of their own, with the blanks in place."""
 
     def __init__(self, notebook: str, solutions: str, capsys):
-        path = ROOT / "notebooks" / f"{notebook}.ipynb"
-        self.cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        self.capsys, self.namespace = capsys, {}
-        spec = importlib.util.spec_from_file_location(
-            solutions, ROOT / "coursework" / "solutions" / f"{solutions}.py"
+        self.capsys = capsys
+        self.solutions = grade.load(
+            solutions, grade.ROOT / "coursework" / "solutions" / f"{solutions}.py"
         )
-        self.solutions = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.solutions)
-        for source in self.tagged("setup") + self.tagged("exercise"):
-            exec(source, self.namespace)
-
-    def tagged(self, tag: str) -> list[str]:
-        cells = [c for c in self.cells if tag in c["metadata"].get("tags", [])]
-        return ["".join(cell["source"]) for cell in cells]
+        super().__init__(notebook)
 
     def verdict(self, number: int, **answer) -> str:
-        """What the check of an exercise prints, without its name; `answer` fills the blank."""
-        self.namespace.update(answer)
+        """As the grader's; and nothing but the verdict is printed."""
         self.capsys.readouterr()
-        exec(self.tagged("check")[number - 1], self.namespace)
-        (line,) = self.capsys.readouterr().out.splitlines()
-        assert line.startswith(f"Exercise {number}: ")
-        return line.removeprefix(f"Exercise {number}: ")
+        line = super().verdict(number, **answer)
+        assert not self.capsys.readouterr().out
+        return line
 
 
 @pytest.fixture

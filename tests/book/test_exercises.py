@@ -4,14 +4,14 @@ What each check refuses is tested beside this file, a file a section.
 """
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.notebooks import find
+
 SECTIONS = {
     path.stem: "section_" + re.match(r"\d+(_\d+)?", path.stem)[0]
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for path in find()
     if '"exercise"' in path.read_text(encoding="utf-8")
 }
 
