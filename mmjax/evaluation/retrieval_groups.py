@@ -58,7 +58,8 @@ def recall_by_lot(
     With b candidates above the best right one, and r right and w wrong ones equal to it, k − b
     places are left to draw from r + w:
 
-    P(a right one among the first k) = 1 − C(w, k − b) / C(r + w, k − b),  0 for k ≤ b, 1 for k > b + r + w
+    P(a right one among the first k) = 1 − C(w, k − b) / C(r + w, k − b);
+    it is 0 for k ≤ b, and 1 for k > b + r + w
 
     Scores that differ by at most `tolerance` count as equal: what two ways of rounding make of one
     number. Of the best possible scores this is the recall that no model exceeds on average.
