@@ -34,6 +34,7 @@ lab: work  ## open your copies of the notebooks in Jupyter
 	@$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/work
 
 grade: $(READY)  ## instructors: grade submitted notebooks (FILES="folder or files", GRADE_ARGS=--say)
+	@$(if $(strip $(FILES)),,$(error nothing to grade. Say what: make grade FILES="a folder, or files"))
 	@$(RUN) -m tools.grade $(GRADE_ARGS) $(FILES)
 
 book: $(READY)  ## build the book from the notebooks' latest outputs

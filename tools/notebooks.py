@@ -62,8 +62,9 @@ def copy_for_work(source: Path = NOTEBOOKS, work: Path = WORK) -> str:
     """Copies the notebooks that work/ does not have yet, and says so; overwrites nothing."""
     work.mkdir(exist_ok=True)
     new = [path for path in find(folder=source) if not (work / path.name).exists()]
-    for path in new:
-        shutil.copyfile(path, work / path.name)
+    for path in new:  # by another name first: an interrupted copy would be kept for ever
+        partial = shutil.copyfile(path, work / f".{path.name}.part")
+        partial.replace(work / path.name)
     there = len(find(folder=source)) - len(new)
     return f"{work.name}/: {len(new)} notebooks copied, {there} were there and stay as they are."
 

@@ -9,18 +9,18 @@ import jax
 import matplotlib as mpl
 import pytest
 
-from tools import grade
+from tools.grading import exercises as grading
+from tools.notebooks import NOTEBOOKS
 
 
-class Exercises(grade.Exercises):
+class Exercises(grading.Exercises):
     """The tagged cells of one notebook in a namespace of their own, with the blanks in place."""
 
     def __init__(self, notebook: str, solutions: str, capsys):
         self.capsys = capsys
-        self.solutions = grade.load(
-            solutions, grade.ROOT / "coursework" / "solutions" / f"{solutions}.py"
-        )
-        super().__init__(notebook)
+        path = grading.ROOT / "coursework" / "solutions" / f"{solutions}.py"
+        self.solutions = grading.load(solutions, path)
+        super().__init__(NOTEBOOKS / f"{notebook}.ipynb")
 
     def verdict(self, number: int, **answer) -> str:
         """As the grader's; and nothing but the verdict is printed."""

@@ -5,6 +5,7 @@ from tools.mistakes.attention import ATTENTION_MISTAKES
 from tools.mistakes.captions import CAPTION_MISTAKES
 from tools.mistakes.clip import CLIP_MISTAKES
 from tools.mistakes.education import EDUCATION_MISTAKES
+from tools.mistakes.grading import GRADING_MISTAKES
 from tools.mistakes.healthcare import HEALTHCARE_MISTAKES
 from tools.mistakes.mistake import Mistake
 from tools.mistakes.retrieval import RETRIEVAL_MISTAKES
@@ -18,6 +19,7 @@ MISTAKES = (
     + ALIGN_MISTAKES
     + CAPTION_MISTAKES
     + EDUCATION_MISTAKES
+    + GRADING_MISTAKES
     + HEALTHCARE_MISTAKES
     + RETRIEVAL_MISTAKES
     + SHOP_MISTAKES
