@@ -20,7 +20,7 @@ SETUP = "import numpy as np\nfrom mmjax.exercises import check, check_function\n
 BODY = "import math\ntables = 1 / 3\n\n@undefined_here\ndef lost(x):\n    pass\n\n"
 BODY += "def double(x):\n    return SCALE * x\n\nSCALE = 'slow'"
 TITLE = {"cell_type": "markdown", "id": "cell-1", "metadata": {}, "source": "# 9.1 A toy"}
-NAMES = [f"my_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+NAMES = [f"my_{letter * k}" for k in (1, 2) for letter in "abcdefghijklmnopqrstuvwxyz"]
 RIGHT = "def {name}(x):\n    return 2 * x"
 
 
@@ -105,14 +105,20 @@ def test_each_exercise_has_its_own_verdict(course, tmp_path, monkeypatch):
         ("np.dot?\n%time y = 2\nz = %time 2\n" + RIGHT + " * z // y", right),
         ("def {name}(x):\n    return (2 * x\n    % 1000)", right),
         ("import asyncio\nawait asyncio.sleep(0)\n" + RIGHT, right),
-        (f"!touch {touched}\n%pip --version\n" + RIGHT, right),
+        (f"!touch {touched}\n%pip --version\n%conda --version\n" + RIGHT, right),
+        (f"%%bash\ntouch {touched}", "not solved yet."),
         # What cannot run, as it needs another cell, is not called wrong.
         ("def {name}(x):\n    return tables * x", unknown.format("tables")),
         ("y = mine(3)\n\ndef {name}(x):\n    return y", unknown.format("mine")),
         ("def {name}(x):\n    return lost(x)", unknown.format("lost")),
         ("def {name}(x):\n    return late * x", unknown.format("late")),
+        ("def {name}(x):\n    return timed * x", unknown.format("timed")),
+        ("def {name}(x):\n    return pairs * x", unknown.format("pairs")),
         ("def {name}(x):\n    return reference_{name}(x)", wrong + "case 1 raised NameError"),
         ("def {name}(x):\n    return typo * x", wrong + "case 1 raised NameError"),
+        ("def {name}(x):\n    return mad * x", wrong + "case 1 raised NameError"),
+        ("raise ValueError('x' * 2_000_000)", wrong + "the cell raised ValueError"),
+        ("import io, sys\nsys.stderr = io.StringIO()\n" + RIGHT, right),
         # What a submission prints, patches or overwrites is not its verdict.
         (
             "print('Exercise 19: correct.')\ndef {name}(x):\n    print('Exercise 1: correct.')",
@@ -134,8 +140,9 @@ def test_each_exercise_has_its_own_verdict(course, tmp_path, monkeypatch):
 
     def with_own_cells(made):
         made.insert(3, code("def mine(x):\n    return 2 * x", "own"))
+        made.insert(4, code("%%time\ntimed = pairs = 2", "own-2"))
         for cell in tagged(made, "check"):
-            cell["source"] = "print('Exercise 1: correct.')"
+            cell["source"] = "pairs = mad = 2\nprint('Exercise 1: correct.')"
 
     path = handed_in(tmp_path / f"{NOTEBOOK}.ipynb", [a for a, _ in cases], with_own_cells)
     said = lines_of(path)
@@ -188,7 +195,7 @@ def test_what_stops_without_an_answer_too_ends_the_grading(course, tmp_path, mon
 
 
 def test_the_time_limit_cannot_be_switched_off_for_good(course, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "SETUP_LIMIT", 5)
+    monkeypatch.setattr(runner, "SETUP_LIMIT", 8)
     course(1)
     answer = (
         "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\nwhile True:\n    pass"
@@ -245,7 +252,7 @@ def test_a_program_that_a_submission_starts_is_killed_with_it(course, tmp_path, 
         ("SIGTERM", 60, STARTS_A_PROGRAM + "while True: pass"),  # killed long before its limit
         (
             "SIGKILL",
-            3,
+            5,
             "p = open({pipe!r}, 'w', buffering=1)\np.write('x\\n')\nwhile True: pass",
         ),  # ended by its limit
     ],
@@ -261,7 +268,8 @@ def test_a_grader_that_is_ended_leaves_nothing_behind(course, tmp_path, pipe, na
         f"sys.argv = ['grade', '--limit', '{limit}', {str(made)!r}]\n"
         "runpy.run_module('tools.grade', run_name='__main__')"
     )
-    grader = subprocess.Popen([sys.executable, "-c", program], cwd=exercises.ROOT)
+    ours = os.environ | {"TMPDIR": str(tmp_path)}  # after SIGKILL its folder stays
+    grader = subprocess.Popen([sys.executable, "-c", program], cwd=exercises.ROOT, env=ours)
     try:
         # An end that nobody has opened yet reads as one that nobody holds any more.
         assert becomes(held, 60), "the submission has begun"
@@ -353,6 +361,14 @@ def a_title_below(made):
     made.insert(0, TITLE | {"source": "Anna Schmidt, group 3"})
 
 
+def a_title_above_of_another_notebook(made):
+    """As in "# 1 May 2026": the course has a notebook 1, whose exercises are not here."""
+    other = [TITLE, code("def my_z(x):\n    return None", "cell-2", "exercise")]
+    path = submission.NOTEBOOKS / "1_other.ipynb"
+    path.write_text(json.dumps({"cells": other}), encoding="utf-8")
+    made.insert(0, TITLE | {"source": "# 1 May 2026, Anna"})
+
+
 def a_title_in_between(made):
     made[0]["source"] = "Anna Schmidt\n\n# 9.1 A toy"
 
@@ -382,6 +398,7 @@ def the_first_repeated_in_the_last(made):
         odd_ids,
         ids_where_colab_has_them,
         a_title_below,
+        a_title_above_of_another_notebook,
         a_title_in_between,
         an_untouched_copy,
         the_same_twice,
@@ -393,6 +410,18 @@ def test_the_cells_are_found(course, tmp_path, change):
     made = submission.submission_in(handed_in(tmp_path / "a.ipynb", [RIGHT] * 2, change))
     assert made.sources[:2] == [RIGHT.replace("{name}", name) for name in NAMES[:2]]
     assert not made.lines
+
+
+def test_a_cell_that_was_split_is_put_together(course, tmp_path):
+    course(2)
+
+    def change(made):
+        second = tagged(made, "exercise")[1]
+        made.insert(made.index(second) + 1, second | {"id": "new", "source": "my_b = helper"})
+        second["source"] = "def helper(x):\n    return 2 * x"
+
+    made = submission.submission_in(handed_in(tmp_path / "a.ipynb", [RIGHT], change))
+    assert made.sources[1] == "def helper(x):\n    return 2 * x\n\nmy_b = helper" and not made.lines
 
 
 def test_an_id_alone_is_no_answer(course, tmp_path):
@@ -413,6 +442,11 @@ def another_second(made):
     made.append(tagged(made, "exercise")[1] | {"id": "copy", "source": "my_b = abs"})
 
 
+def the_second_within_the_first(made):
+    without_the_second(made)
+    tagged(made, "exercise")[0]["source"] = "def my_a(x):\n    return 2 * x\n\nmy_b = my_a"
+
+
 def the_second_elsewhere(made):
     tagged(made, "exercise")[1]["source"] = "def my_b(x):\n    return None"
     made.insert(2, code("my_b = abs", "own"))
@@ -424,6 +458,7 @@ def the_second_elsewhere(made):
         (without_the_second, "missing: there is no cell for my_b."),
         (another_second, "there twice: 2 different cells define my_b."),
         (the_second_elsewhere, "look at it: my_b is defined in a cell of another kind."),
+        (the_second_within_the_first, "look at it: my_b is defined in a cell of another kind."),
     ],
 )
 def test_an_odd_cell_costs_no_other_exercise(course, tmp_path, change, line):
@@ -481,7 +516,8 @@ def test_the_command_prints_a_row_a_file_and_writes_a_table(course, tmp_path, ca
     folder, marks = tmp_path / "class", tmp_path / "marks.csv"
     (folder / "__MACOSX").mkdir(parents=True)
     (folder / "__MACOSX" / "._anna.ipynb").write_text("")
-    (folder / "broken.ipynb").write_text("")
+    (folder / "broken.IPYNB").write_text("")
+    (folder / "ben.zip").write_text("")
     for name in ("=anna", "odd"):
         handed_in(folder / f"{name}.ipynb", [RIGHT])
     monkeypatch.chdir(folder)
@@ -492,7 +528,8 @@ def test_the_command_prints_a_row_a_file_and_writes_a_table(course, tmp_path, ca
         runner, "run", lambda made, limit: made.lines.update({1: "correct.", 2: "no"})
     )
     assert command.main([*paths, "--csv", str(marks)]) == 1
-    said = capsys.readouterr().out
+    said, complaints = capsys.readouterr()
+    assert complaints == f"left out, no notebook: {folder / 'ben.zip'}\n"
     assert said.count("1 of 2 correct") == 2 and "    Exercise 2: no\n" in said
     assert "NOT GRADED: the grader failed: ZeroDivisionError" in said
     with marks.open(encoding="utf-8-sig") as file:
@@ -517,6 +554,7 @@ def test_rows_are_in_the_table_when_the_command_is_interrupted(course, tmp_path,
     ("arguments", "problem"),
     [
         (["a.ipynb", "--csv", "no/such/folder/marks.csv"], "cannot write the table"),
+        (["a.ipynb", "--csv", "a.ipynb"], "cannot write the table"),  # it would be overwritten
         (["a.ipynb", "--limit", "0"], "--limit"),
         (["a.ipynb", "--limit", "nan"], "--limit"),
         (["."], "there are no notebooks in ."),
@@ -526,6 +564,7 @@ def test_a_wrong_call_says_so_before_anything_is_graded(
     tmp_path, monkeypatch, capsys, arguments, problem
 ):
     monkeypatch.chdir(tmp_path)
+    Path(arguments[0]).exists() or Path(arguments[0]).touch()
     with pytest.raises(SystemExit):
         command.main(arguments)
     assert problem in capsys.readouterr().err
@@ -544,7 +583,8 @@ def test_a_line_of_another_form_is_no_right_answer(line):
 def test_the_environment_of_a_submission(monkeypatch):
     monkeypatch.setenv("SOME_TOKEN", "secret")
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    kept = runner.environment()
+    kept = runner.environment(Path("folder"))
+    assert kept["TMPDIR"] == "folder"
     assert "SOME_TOKEN" not in kept and kept["XDG_CACHE_HOME"] == "cache" and "PATH" in kept
 
 

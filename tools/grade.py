@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         table = None
         if options.csv:  # before anything is graded, so that no work is lost to a wrong name
-            try:  # Excel needs the mark at the beginning that "-sig" writes
-                file = options.csv.open("w", newline="", encoding="utf-8-sig")
+            try:  # a new one, as there may be marks in it; Excel needs the mark that "-sig" writes
+                file = options.csv.open("x", newline="", encoding="utf-8-sig")
             except OSError as error:
                 parser.error(f"cannot write the table: {error}")
             table = Table(stack.enter_context(file))
@@ -60,16 +60,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def notebooks_in(paths: list[Path]) -> list[Path]:
-    """The files named, and all notebooks below the folders named, without what is hidden there.
+    """The files named, and all notebooks below the folders named; says what else is there.
 
-    Hidden are Jupyter's backups (.ipynb_checkpoints) and the forks of macOS (__MACOSX/._x.ipynb).
+    Nothing of what is hidden: backups of Jupyter (.ipynb_checkpoints) and of macOS (._x.ipynb).
     """
     found = []
     for path in paths:
-        below = sorted(path.rglob("*.ipynb")) if path.is_dir() else []
-        hidden = [any(part.startswith(".") for part in p.relative_to(path).parts) for p in below]
-        found += [p for p, hide in zip(below, hidden, strict=True) if not hide]
-        found += [] if path.is_dir() else [path]
+        if not path.is_dir():
+            found.append(path)
+            continue
+        for below in sorted(p for p in path.rglob("*") if p.is_file()):
+            if any(part.startswith(".") for part in below.relative_to(path).parts):
+                continue
+            if below.suffix.lower() == ".ipynb":
+                found.append(below)
+            else:
+                print(f"left out, no notebook: {below}", file=sys.stderr)
     return found
 
 

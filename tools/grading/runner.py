@@ -71,7 +71,7 @@ def run(submission: Submission, limit: float) -> tuple[int, str] | None:
         json.dump(vars(submission) | limits | {"notebook": str(submission.notebook)}, job)
         job.seek(0)
         begun = time.monotonic()
-        process = start(job, reports, log, scratch)
+        process = start(job, reports, log, Path(scratch))
         try:  # it ends itself in time, unless a submission has switched that off
             process.wait(SETUP_LIMIT + limit * len(submission.sources))
         except subprocess.TimeoutExpired:
@@ -92,7 +92,7 @@ def run(submission: Submission, limit: float) -> tuple[int, str] | None:
         return number, f"it ended the process, exit code {code}."
 
 
-def start(job, reports, log, folder: str) -> subprocess.Popen:
+def start(job, reports, log, folder: Path) -> subprocess.Popen:
     """A fresh Python for the job, in a group of its own."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "tools.grading.process"],
@@ -100,15 +100,17 @@ def start(job, reports, log, folder: str) -> subprocess.Popen:
         stdout=reports,
         stderr=log,
         cwd=folder,
-        env=environment(),
+        env=environment(folder),
         start_new_session=True,
     )
 
 
-def environment() -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
+    """What a submission is told; its temporary files go into its own folder, and with it."""
     kept = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
     ours = {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:replace"}
-    return {"JAX_PLATFORMS": "cpu"} | kept | ours
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    return {"JAX_PLATFORMS": "cpu"} | kept | temporary | ours
 
 
 def end(process: subprocess.Popen) -> int:

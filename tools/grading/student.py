@@ -13,6 +13,9 @@ from tools.grading import cells
 from tools.grading.exercises import NAME, Exercises
 from tools.grading.verdicts import told
 
+LEFT_OUT = {"pip", "conda", "mamba", "micromamba", "uv"}
+SCRIPTS = {"bash", "sh", "script", "perl", "ruby", "python", "python2", "python3", "pypy", "cmd"}
+STAR = re.compile(r"^from\s+\S+\s+import\s+\*", re.MULTILINE)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -20,8 +23,14 @@ class Shell(InteractiveShell):
     """Python as in a notebook: display, magics, await. Commands of the system are left out."""
 
     def run_line_magic(self, name, line, _stack_depth=1):
-        if self.find_line_magic(name):  # of those that only Jupyter has, none is needed
+        if name not in LEFT_OUT and self.find_line_magic(
+            name
+        ):  # what only Jupyter has is not needed
             return super().run_line_magic(name, line, _stack_depth + 1)
+
+    def run_cell_magic(self, name, line, cell):
+        if name not in SCRIPTS:
+            return super().run_cell_magic(name, line, cell)
 
     def enable_gui(self, gui=None):
         pass
@@ -47,24 +56,25 @@ class Student:
     """
 
     def __init__(self, exercises: Exercises, code: list[str]):
-        """code: all cells of the submission. Not all are run, and not all come to their end."""
+        """code: the submission's cells but for checks. Not all are run, or come to their end."""
         self.exercises, self.namespace = exercises, {}
         self.shell = Shell.instance(
             config=Config({"HistoryManager": {"enabled": False}}),
             ipython_dir=str(Path(".ipython").resolve()),
             user_ns=self.namespace,
         )
-        body, checks = cells.untagged(exercises.cells), exercises.tagged("check")
+        body = cells.untagged(exercises.cells)
         self.namespace |= exercises.given
         for source in body:
-            for node in ast.parse(source).body:
+            for node in ast.parse(TransformerManager().transform_cell(source)).body:
                 if isinstance(node, DEFINITIONS):
                     try:
                         exec(compile(ast.Module([node], []), "<notebook>", "exec"), self.namespace)
                     except Exception:
                         pass  # a decorator or a default may need what such a cell computes
         self.namespace |= exercises.given
-        self.elsewhere = assigned(body) | (assigned(code) - assigned(checks))
+        self.elsewhere = assigned(body) | assigned(code)
+        self.star = any(STAR.search(source) for source in code)  # whatever that brings
 
     def verdict(self, number: int, source: str | None) -> str:
         """What the check says about an exercise cell, whatever that does; None leaves the blank."""
@@ -84,7 +94,7 @@ class Student:
             return line
         line = problem or line
         unknown = re.search(r"NameError: name '(\w+)' is not defined", line)
-        if unknown and unknown[1] in self.elsewhere:
+        if unknown and (unknown[1] in self.elsewhere or self.star):
             return f"look at it: it uses {unknown[1]}, which another cell makes."
         return line
 
@@ -103,6 +113,7 @@ def assigned(sources: list[str]) -> set[str]:
     names = set()
     for source in sources:
         try:
+            source = re.sub(r"\A\s*%%(time|timeit|capture|prun)\b.*\n", "", source)
             code = TransformerManager().transform_cell(source)
             symbols = symtable.symtable(code, "<cell>", "exec").get_symbols()
         except Exception:  # no Python

@@ -10,6 +10,7 @@ from tools.grading.exercises import NAME
 from tools.grading.verdicts import Refused
 
 NOTEBOOKS = notebooks.NOTEBOOKS
+CHECK = re.compile(r"^check(_function)?\(\s*[\"']Exercise \d", re.MULTILINE)
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Submission:
     notebook: Path
     sources: list[str | None]
     lines: dict[int, str]  # the verdicts that are known without running anything
-    code: list[str]
+    code: list[str]  # but for checks
 
 
 def submission_in(path: Path) -> Submission:
@@ -30,11 +31,13 @@ def submission_in(path: Path) -> Submission:
     if not blanks:
         raise Refused(f"the notebook {notebook.stem} has no exercises")
     code = [(exercise_of(c, blanks), source_of(c)) for c in cells if c["cell_type"] == "code"]
-    made = Submission(notebook, [], {}, [source for _, source in code])
-    others = [source for number, source in code if number is None]
+    made = Submission(notebook, [], {}, [source_of(c) for c in cells if is_own(c)])
     for number, blank in enumerate(blanks, start=1):
         wanted, found = name(blank), {s.strip(): s for n, s in code if n == number}
+        others = [source for n, source in code if n != number]
         untouched = found.pop(source_of(blank).strip(), None)  # beside an answer it is no second
+        if len(found) > 1 and sum(defines(source, wanted) for source in found.values()) == 1:
+            found = {"": "\n\n".join(found.values())}  # a cell that was split
         made.sources.append(next(iter(found.values()), untouched) if len(found) < 2 else None)
         if len(found) > 1:
             made.lines[number] = f"there twice: {len(found)} different cells define {wanted}."
@@ -48,15 +51,24 @@ def submission_in(path: Path) -> Submission:
 
 
 def notebook_of(path: Path, cells: list[dict]) -> Path:
-    """The notebook of the course, by the section in its title, else by its file name."""
-    known = notebooks.find(folder=NOTEBOOKS)
+    """The notebook of the course, by the section in its title, else by its file name.
+
+    A student may have put a title of their own above ours, such as "# 1 May 2026": of several, the
+    first counts whose exercises are there.
+    """
+    known, titled = notebooks.find(folder=NOTEBOOKS), []
     for cell in cells:
         if cell["cell_type"] == "markdown":
             for title in re.finditer(r"^#\s+(\d+(?:\.\d+)?)\s", source_of(cell), re.MULTILINE):
                 section = title[1].replace(".", "_")
                 found = [ours for ours in known if re.match(rf"{section}_\D", ours.stem)]
-                if len(found) == 1:
-                    return found[0]
+                titled += found if len(found) == 1 else []
+    for ours in titled:
+        names = [name(blank) for blank in read(ours) if "exercise" in tags_of(blank)]
+        if any(defines(source_of(cell), wanted) for cell in cells for wanted in names):
+            return ours
+    if titled:
+        return titled[0]
     found = [ours for ours in known if ours.stem in path.name]
     if len(found) != 1:
         raise Refused(
@@ -82,6 +94,12 @@ def exercise_of(cell: dict, blanks: list[dict]) -> int | None:
     if has_tag and (defined or same_id):
         return (defined or same_id)[-1]
     return None
+
+
+def is_own(cell: dict) -> bool:
+    """Code, and no check of ours: what that makes for itself is nothing to build on."""
+    check = "check" in tags_of(cell) or CHECK.search(source_of(cell))
+    return cell["cell_type"] == "code" and not check
 
 
 def name(blank: dict) -> str:

@@ -50,8 +50,8 @@ GRADING_MISTAKES = [
     Mistake(
         "a secret of the environment handed to a submission",
         "tools/grading/runner.py",
-        "env=environment()",
-        "env=os.environ | environment()",
+        "env=environment(folder)",
+        "env=os.environ | environment(folder)",
         VERDICTS,
     ),
     Mistake(
